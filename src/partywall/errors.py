@@ -1,0 +1,229 @@
+"""Everything partywall raises on purpose, and what of it a client may see.
+
+Promises: one root; each leaf carries the refusal code and HTTP status of the outside contract. `str(err)` is for
+operators (what, where, why, what to do) and may name ids; `public_message` is the only sentence a client is shown,
+and it is the same for every tenant.
+
+Doesn't promise: a wire shape. The gateway renders these in the dialect its client speaks.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AlreadyBound",
+    "BadRequest",
+    "ConfigError",
+    "CredentialUnavailable",
+    "Denied",
+    "IdentityUnavailable",
+    "InvalidCredential",
+    "InvalidTenantId",
+    "LeakBlocked",
+    "MethodNotAllowed",
+    "MissingIdentity",
+    "ModelDenied",
+    "NotFound",
+    "PartywallError",
+    "PayloadTooLarge",
+    "PiiBlocked",
+    "QuotaExceeded",
+    "RegionDenied",
+    "RequestTimedOut",
+    "ScopeMissing",
+    "TenantMismatch",
+    "ToolDenied",
+    "TrailUnavailable",
+    "UpstreamUnavailable",
+]
+
+
+class PartywallError(Exception):
+    """The root. `code` and `status` are fixed per class; `str()` is for operators and may hold ids, never content."""
+
+    code: ClassVar[str] = "internal_error"
+    status: int = 500
+    public_message: str = "The gateway could not complete the request."
+
+    def __init__(self, detail: str = "", *, public_message: str | None = None) -> None:
+        super().__init__(detail or type(self).public_message)
+        if public_message is not None:
+            self.public_message = public_message
+
+
+# -- Mistakes of the program or its operator: never rendered to a client ---------------------------------------------
+
+
+class ConfigError(PartywallError):
+    """The document can't be used. The message says where (file, line, column), why and what to do."""
+
+
+class InvalidTenantId(PartywallError, ValueError):
+    """A tenant id outside `[a-z0-9][a-z0-9_-]{0,62}`."""
+
+
+class ScopeMissing(PartywallError):
+    """Code that touches tenant data ran with no ambient scope bound; the message holds the stack of that place."""
+
+
+class AlreadyBound(PartywallError):
+    """An ambient scope of another tenant is bound already; tenants don't nest."""
+
+
+# -- Who are you: 401 ---
+
+
+class MissingIdentity(PartywallError):
+    """No credential, or an identity header that the document demands is absent."""
+
+    code = "missing_identity"
+    status = 401
+    public_message = "No credential was presented. Send your API key as a bearer token."
+
+
+class InvalidCredential(PartywallError):
+    """A credential that is unknown, expired, ambiguous or fails verification. All look alike from outside."""
+
+    code = "invalid_credential"
+    status = 401
+    public_message = "The credential presented is not valid."
+
+
+# -- You may not: 403 ---
+
+
+class Denied(PartywallError):
+    """A policy said no. Leaves name which wall it was."""
+
+    code = "denied"
+    status = 403
+    public_message = "This request is not allowed."
+
+
+class TenantMismatch(Denied):
+    """A header, body field, parameter or claim names another tenant than the credential does."""
+
+    code = "tenant_mismatch"
+    public_message = "The request names a tenant that the credential does not belong to."
+
+
+class ToolDenied(Denied):
+    """A tool that the role may not use."""
+
+    code = "tool_denied"
+    public_message = "This role may not use that tool."
+
+
+class ModelDenied(Denied):
+    """A model that this tenant has no target for. The same for a model of somebody else's and one of nobody's."""
+
+    code = "model_denied"
+    public_message = "That model is not available to this organisation."
+
+
+class RegionDenied(Denied):
+    """Every target that could answer lies outside the regions that the tenant's data may reach."""
+
+    code = "region_denied"
+    public_message = "No target in a permitted region can answer this request."
+
+
+class LeakBlocked(Denied):
+    """What was about to leave contained another tenant's content."""
+
+    code = "leak_blocked"
+    public_message = "The answer was withheld by a leak check."
+
+
+class PiiBlocked(Denied):
+    """Personal data in a place where the document blocks it."""
+
+    code = "pii_blocked"
+    public_message = "The request contains personal data that may not be sent."
+
+
+# -- What you asked for ---
+
+
+class BadRequest(PartywallError):
+    """Malformed: not JSON, not UTF-8, too deep, a field of the wrong type."""
+
+    code = "invalid_request"
+    status = 400
+    public_message = "The request could not be understood."
+
+
+class NotFound(PartywallError):
+    """No such path, model or record. Another tenant's record looks exactly like this."""
+
+    code = "not_found"
+    status = 404
+    public_message = "Not found."
+
+
+class MethodNotAllowed(PartywallError):
+    """The path exists, the method doesn't."""
+
+    code = "method_not_allowed"
+    status = 405
+    public_message = "That method is not allowed here."
+
+
+class RequestTimedOut(PartywallError):
+    """The client was too slow to send its body."""
+
+    code = "request_timeout"
+    status = 408
+    public_message = "The request body did not arrive in time."
+
+
+class PayloadTooLarge(PartywallError):
+    """The body exceeds `server.max_body_bytes`."""
+
+    code = "payload_too_large"
+    status = 413
+    public_message = "The request body is too large."
+
+
+class QuotaExceeded(PartywallError):
+    """A limit of the tenant, group, key or model is used up."""
+
+    code = "quota_exceeded"
+    status = 429
+    public_message = "The quota for this organisation is used up for now."
+
+
+# -- We can't right now: 5xx ---
+
+
+class UpstreamUnavailable(PartywallError):
+    """No target of this tenant could answer: unreachable (502), circuit open (503) or too slow (504)."""
+
+    code = "upstream_unavailable"
+    status = 502
+    public_message = "The model behind this request is not available."
+
+    def __init__(self, detail: str = "", *, status: int = 502, public_message: str | None = None) -> None:
+        super().__init__(detail, public_message=public_message)
+        self.status = status
+
+
+class CredentialUnavailable(UpstreamUnavailable):
+    """The secret that `secret_key_ref` names could not be read. Nothing falls back to another credential."""
+
+
+class TrailUnavailable(PartywallError):
+    """The decision could not be recorded, so the request is refused: no trail, no data."""
+
+    code = "trail_unavailable"
+    status = 503
+    public_message = "The request was refused because it could not be recorded."
+
+
+class IdentityUnavailable(PartywallError):
+    """The keys that verify tokens can't be fetched. Nobody is let in on a guess."""
+
+    code = "identity_unavailable"
+    status = 503
+    public_message = "Tokens cannot be verified right now."
