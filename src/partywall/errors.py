@@ -35,6 +35,7 @@ __all__ = [
     "TenantMismatch",
     "ToolDenied",
     "TrailUnavailable",
+    "UpstreamRejected",
     "UpstreamUnavailable",
 ]
 
@@ -45,6 +46,8 @@ class PartywallError(Exception):
     code: ClassVar[str] = "internal_error"
     status: int = 500
     public_message: str = "The gateway could not complete the request."
+    recorded_for: str | None = None
+    """The verified tenant in whose decision record a refusal belongs; None before a credential held. No authority."""
 
     def __init__(self, detail: str = "", *, public_message: str | None = None) -> None:
         super().__init__(detail or type(self).public_message)
@@ -154,6 +157,18 @@ class BadRequest(PartywallError):
     public_message = "The request could not be understood."
 
 
+class UpstreamRejected(PartywallError):
+    """The upstream understood and refused the request (its 400, 404, 409, 413, 422): the client's to mend."""
+
+    code = "invalid_request"
+    status = 400
+    public_message = "The model's API refused the request."
+
+    def __init__(self, detail: str, *, status: int, public_message: str | None = None) -> None:
+        super().__init__(detail, public_message=public_message)
+        self.status = status
+
+
 class NotFound(PartywallError):
     """No such path, model or record. Another tenant's record looks exactly like this."""
 
@@ -204,9 +219,17 @@ class UpstreamUnavailable(PartywallError):
     status = 502
     public_message = "The model behind this request is not available."
 
-    def __init__(self, detail: str = "", *, status: int = 502, public_message: str | None = None) -> None:
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        status: int = 502,
+        public_message: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
         super().__init__(detail, public_message=public_message)
         self.status = status
+        self.retry_after_seconds = retry_after_seconds
 
 
 class CredentialUnavailable(UpstreamUnavailable):

@@ -18,7 +18,8 @@ GroupName = NewType("GroupName", str)
 UserId = NewType("UserId", str)
 Role = NewType("Role", str)
 CredentialId = NewType("CredentialId", str)
-"""Names a credential without being one: `key:` and the first 12 hex digits of its SHA-256, or `jwt:` and its `jti`."""
+"""Names a credential without being one: `key:` and the first 12 hex digits of its SHA-256, or `jwt:` and its `jti` (the
+same 12 digits when it has none that prints)."""
 
 TENANT_ID_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
 _MATCH = re.compile(TENANT_ID_PATTERN, re.ASCII).fullmatch

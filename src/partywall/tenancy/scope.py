@@ -1,7 +1,7 @@
 """`TenantScope`: the one object that says on whose behalf code runs.
 
-Promises: no public constructor; frozen; can't be copied, pickled, subclassed or compared with anything but itself by
-identity of content. It holds who was verified and how, and no state of any request.
+Promises: no public constructor; frozen; can't be copied, pickled or subclassed, and equals nothing but itself. It holds
+who was verified and how, and no state of any request.
 
 Doesn't promise: to be a wall. `object.__new__` defeats a capability type; hostile code inside the process is out of
 scope. The walls are placement, the tenant's own keys and verification; this rail keeps honest code on the track.
@@ -82,6 +82,9 @@ class TenantScope:
         raise TypeError("a TenantScope can't be copied; pass it on")
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a TenantScope does not leave the process; it would arrive unverified")
+
+    def __getstate__(self) -> NoReturn:
         raise TypeError("a TenantScope does not leave the process; it would arrive unverified")
 
     def __repr__(self) -> str:

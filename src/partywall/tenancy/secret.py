@@ -33,7 +33,10 @@ class Secret:
 
     def matches(self, candidate: str) -> bool:
         """Whether `candidate` is this secret, in time that doesn't depend on where they differ."""
-        return hmac.compare_digest(self.__value.encode(), candidate.encode())
+        # `surrogatepass`: a candidate out of JSON may hold a lone surrogate, and must be wrong instead of an error.
+        return hmac.compare_digest(
+            self.__value.encode("utf-8", "surrogatepass"), candidate.encode("utf-8", "surrogatepass")
+        )
 
     def __repr__(self) -> str:
         return f"Secret('{_MASK}')"
@@ -50,4 +53,8 @@ class Secret:
     __hash__ = None  # type: ignore[assignment]  # unhashable on purpose: a hash is an equality oracle
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("a Secret does not leave the process")
+
+    def __getstate__(self) -> NoReturn:
+        # Serialisers other than pickle ask for this one, and object's own would hand over the value.
         raise TypeError("a Secret does not leave the process")

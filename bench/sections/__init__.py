@@ -1,0 +1,15 @@
+"""The sections of a run. A later one is a module with a `run(session) -> Report` and a line here."""
+
+from collections.abc import Callable
+
+from bench.report import Report
+from bench.sections import gateways, memory
+from bench.session import Session
+
+__all__ = ["SECTIONS"]
+
+SECTIONS: dict[str, Callable[[Session], Report]] = {
+    "gateways": gateways.run,
+    "memory": memory.run,
+}
+"""By the name that `python -m bench NAME` and the document's markers use, in the order they run."""

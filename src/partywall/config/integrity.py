@@ -1,0 +1,93 @@
+"""Whether the parts of a document fit together.
+
+Promises: a document without faults is unambiguous: each name means one thing, each reference leads somewhere, each
+credential belongs to one group. `Platform.open` refuses a document with faults, and `lint` reports them as errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from partywall.config.document import Document
+
+__all__ = ["Fault", "faults"]
+
+Path = tuple[str | int, ...]
+
+
+class Fault(NamedTuple):
+    """One thing that doesn't fit: its rule, its place in the document, and what to say."""
+
+    rule: str
+    path: Path
+    message: str
+
+
+def faults(document: Document) -> Iterator[Fault]:
+    """Every fault of `document`, in document order within each rule."""
+    yield from _names_twice(document)
+    yield from _dangling_upstreams(document)
+    yield from _undeclared_tenants(document)
+    yield from _shared_keys(document)
+
+
+def _names_twice(document: Document) -> Iterator[Fault]:
+    groups = (group.name for group in document.consumer_groups.groups)
+    yield from _repeated(("consumer_groups", "groups"), groups)
+    yield from _repeated(("routes",), (route.name for route in document.routes))
+
+
+def _repeated(path: Path, names: Iterable[str]) -> Iterator[Fault]:
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if first.setdefault(name, index) != index:
+            yield Fault(
+                "name-twice",
+                (*path, index, "name"),
+                f"`{name}` is also the name of item {first[name] + 1}; decisions could not tell which one it was",
+            )
+
+
+def _dangling_upstreams(document: Document) -> Iterator[Fault]:
+    known = {target.id for target in document.providers.targets}
+    for path, names in _upstream_references(document):
+        for name in names:
+            if name not in known:
+                yield Fault("unknown-upstream", path, f"no target has the id `{name}`")
+
+
+def _upstream_references(document: Document) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    for index, group in enumerate(document.consumer_groups.groups):
+        yield ("consumer_groups", "groups", index, "upstream"), group.upstream or ()
+    for index, route in enumerate(document.routes):
+        yield ("routes", index, "upstream"), route.upstream or ()
+
+
+def _undeclared_tenants(document: Document) -> Iterator[Fault]:
+    if not document.tenants:
+        return
+    for index, group in enumerate(document.consumer_groups.groups):
+        if group.tenant_id not in document.tenants:
+            key = "tenant" if group.tenant is not None else "name"
+            yield Fault(
+                "undeclared-tenant",
+                ("consumer_groups", "groups", index, key),
+                f"the tenant `{group.tenant_id}` is not declared under `tenants`",
+            )
+
+
+def _shared_keys(document: Document) -> Iterator[Fault]:
+    owner: dict[str, str] = {}
+    for index, group in enumerate(document.consumer_groups.groups):
+        for number, digest in enumerate(group.key_hashes()):
+            other = owner.setdefault(digest, group.name)
+            if other != group.name:
+                path: Path = ("consumer_groups", "groups", index, "api_keys", number)
+                if number >= len(group.api_keys):
+                    path = ("consumer_groups", "groups", index, "api_key")
+                yield Fault(
+                    "key-in-two-groups",
+                    path,
+                    f"this key also belongs to the group `{other}`; whoever holds it would be in both",
+                )

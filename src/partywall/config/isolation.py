@@ -1,0 +1,200 @@
+"""`multi_tenant`, `rag`, `encryption` and `leakage_detection`: the published isolation vocabulary."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from partywall.config.base import Section
+
+__all__ = ["Encryption", "IsolationModel", "LeakageDetection", "MultiTenant", "Rag"]
+
+PerTenant = Annotated[str, StringConstraints(pattern=r"\{tenant_id\}")]
+"""A template that must contain `{tenant_id}`: without it two tenants would share the result."""
+Cron = Annotated[str, StringConstraints(pattern=r"^\S+( +\S+){4}$")]
+
+
+class IsolationModel(StrEnum):
+    """How far isolation goes."""
+
+    STRICT = "strict"
+    PERMISSIVE = "permissive"
+    NONE = "none"
+
+
+class SystemPrompt(Section):
+    """Who writes the system prompt."""
+
+    per_tenant_config: bool = Field(default=False, description="Each tenant adds its own.")
+    tenant_cannot_override_base: bool = Field(default=True, description="The platform's comes first and stays.")
+
+
+class ConversationIsolation(Section):
+    """Where conversations are kept."""
+
+    storage_key_prefix: PerTenant | None = Field(default=None, description="Template of the storage key.")
+    cross_tenant_context: Literal["deny"] = Field(
+        default="deny", description="Context of another tenant is never used."
+    )
+    system_prompt: SystemPrompt = Field(default=SystemPrompt(), description="Who writes the system prompt.")
+
+
+class SessionValidation(Section):
+    """What is checked of a session."""
+
+    verify_tenant_on_every_request: bool = Field(default=True, description="The tenant is verified each time.")
+    session_token_binding: bool = Field(default=False, description="A session works for its own tenant only.")
+
+
+class OnIsolationBreach(Section):
+    """What happens when a wall is seen to have fallen."""
+
+    action: Literal["terminate_all_tenant_sessions", "block_tenant", "alert_only"] = Field(
+        default="alert_only", description="What happens to the tenants concerned."
+    )
+    alert: Literal["immediate"] = Field(default="immediate", description="When the alert goes out.")
+    log_forensic: bool = Field(default=False, description="Keep a sealed bundle of what led to it.")
+
+
+class MultiTenant(Section):
+    """How tenants are told apart and kept apart."""
+
+    isolation_model: IsolationModel = Field(
+        default=IsolationModel.STRICT,
+        description="`permissive` turns named refusals into alerts; `none` needs a flag that names the danger.",
+    )
+    tenant_id_source: Literal["jwt_claim", "api_key"] | None = Field(
+        default=None, description="The credential that names the tenant; both kinds when left out."
+    )
+    tenant_id_claim: str = Field(default="tenant_id", min_length=1, description="The JWT claim that names the tenant.")
+    conversation_isolation: ConversationIsolation | None = Field(
+        default=None, description="Where conversations are kept."
+    )
+    session_validation: SessionValidation = Field(
+        default=SessionValidation(), description="What is checked of a session."
+    )
+    on_isolation_breach: OnIsolationBreach | None = Field(default=None, description="What happens when a wall fell.")
+
+
+class NamespaceConfig(Section):
+    """How a tenant's part of a shared index is named."""
+
+    namespace_key: str = Field(default="tenant_id", min_length=1, description="Name of the field.")
+    namespace_format: PerTenant = Field(default="t_{tenant_id}", description="Template of the name.")
+    enforce_at: Literal["vector_db_client"] = Field(default="vector_db_client", description="Where it is set.")
+
+
+class RetrievalValidation(Section):
+    """What is checked of what a search returned."""
+
+    verify_namespace_before_return: bool = Field(default=True, description="Each item's tenant is checked.")
+    on_namespace_mismatch: Literal["drop_and_alert"] = Field(
+        default="drop_and_alert", description="What happens otherwise."
+    )
+
+
+class TenantOffboarding(Section):
+    """What is done when a tenant leaves."""
+
+    delete_namespace: bool = Field(default=True, description="Its documents are deleted.")
+    verification_scan: bool = Field(default=True, description="A scan proves it.")
+
+
+class Rag(Section):
+    """Documents and their retrieval."""
+
+    isolation_strategy: Literal["namespace", "separate_collection", "separate_db"] = Field(
+        default="separate_db", description="How far apart tenants' documents are."
+    )
+    namespace_config: NamespaceConfig = Field(default=NamespaceConfig(), description="How a tenant's part is named.")
+    retrieval_validation: RetrievalValidation = Field(default=RetrievalValidation(), description="What is checked.")
+    tenant_offboarding: TenantOffboarding = Field(default=TenantOffboarding(), description="What is done on leaving.")
+
+
+class RotationPolicy(Section):
+    """When keys are rotated."""
+
+    auto_rotate_days: int = Field(default=90, ge=1, le=3650, description="Days after which a tenant's key is rotated.")
+    min_decryption_version: int = Field(
+        default=1, ge=1, description="Records sealed under an older version don't open."
+    )
+
+
+class VaultConfig(Section):
+    """Where the root key is."""
+
+    address: str | None = Field(default=None, description="Address of OpenBao/Vault; `VAULT_ADDR` when left out.")
+    key_path_template: PerTenant = Field(
+        default="transit/keys/tenant-{tenant_id}", description="Path of a tenant's key."
+    )
+    rotation_policy: RotationPolicy = Field(default=RotationPolicy(), description="When keys are rotated.")
+
+
+EncryptedData = Literal[
+    "conversation_logs", "rag_document_store", "agent_memory", "user_preferences", "audit_logs", "credentials", "cache"
+]
+
+
+class Encryption(Section):
+    """Every tenant's records under its own key."""
+
+    key_strategy: Literal["per_tenant"] = Field(default="per_tenant", description="One random key per tenant.")
+    vault_config: VaultConfig | None = Field(
+        default=None, description="Where the root key is; a local file when left out."
+    )
+    encrypted_per_tenant: tuple[EncryptedData, ...] = Field(default=(), description="What is sealed.")
+    key_access_logging: bool = Field(default=True, description="Each use of a key is recorded.")
+
+
+class OutputScan(Section):
+    """Looks for other tenants' passages in answers."""
+
+    fingerprint_check: bool = Field(default=True, description="Compare with other tenants' fingerprints.")
+    fingerprint_store: Literal["embedded", "redis"] = Field(
+        default="embedded", description="Where fingerprints are kept."
+    )
+    action_on_detect: Literal["block_and_alert_security"] = Field(
+        default="block_and_alert_security", description="On a hit."
+    )
+
+
+class ContextValidation(Section):
+    """Looks at each item before it enters a prompt."""
+
+    validate_all_context_items: bool = Field(default=True, description="Each item's tenant is checked.")
+    on_foreign_item: Literal["remove_and_log"] = Field(
+        default="remove_and_log", description="What happens to a foreign one."
+    )
+
+
+class StatisticalMonitoring(Section):
+    """Counts namespaces in results."""
+
+    track_namespace_distribution: bool = Field(default=True, description="Count them.")
+    alert_threshold: int = Field(default=0, ge=0, description="Alert above this many foreign items.")
+
+
+class IsolationAudit(Section):
+    """A scheduled proof with canaries."""
+
+    schedule: Cron = Field(default="0 2 * * 0", description="When, as a cron expression in UTC.")
+    test: Literal["inject_canary_documents_per_tenant"] = Field(
+        default="inject_canary_documents_per_tenant", description="What is planted."
+    )
+    on_canary_detected_cross_tenant: Literal["critical_alert"] = Field(
+        default="critical_alert", description="On a hit."
+    )
+
+
+class LeakageDetection(Section):
+    """Watches for what the walls should have made impossible."""
+
+    enabled: bool = Field(default=True, description="Whether any of it runs.")
+    cross_tenant_output_scan: OutputScan | None = Field(default=None, description="Other tenants' passages in answers.")
+    context_validation: ContextValidation | None = Field(default=None, description="Foreign items in prompts.")
+    statistical_monitoring: StatisticalMonitoring | None = Field(
+        default=None, description="Foreign namespaces in results."
+    )
+    isolation_audit: IsolationAudit | None = Field(default=None, description="A scheduled proof with canaries.")

@@ -1,0 +1,191 @@
+"""Our own sections: `tenants`, `storage`, `tools`, `prompts`, `residency`, `limits`, `telemetry`, `workers`, `server`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from partywall.config.base import Name, PositiveInt, Seconds, Section, TenantIdText
+from partywall.config.providers import SecretKeyRef
+from partywall.config.routing import HeaderName, KeyHash, Limits, Strings
+
+__all__ = [
+    "IdentityHeaders",
+    "Issuer",
+    "Prompts",
+    "Residency",
+    "Server",
+    "Storage",
+    "Telemetry",
+    "TenantLimits",
+    "TenantSettings",
+    "Tools",
+    "Workers",
+]
+
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+")]
+
+
+class TenantSettings(Section):
+    """What is particular to one organisation."""
+
+    name: str | None = Field(default=None, max_length=200, description="Its name for people.")
+    allowed_models: Strings | None = Field(
+        default=None, description="Models it may use (globs); an empty list means none."
+    )
+    regions: Strings | None = Field(
+        default=None, description="Regions its data may reach; a target without one is not in any."
+    )
+    require_zero_data_retention: bool = Field(default=False, description="Only targets whose vendor keeps nothing.")
+    isolation_strategy: Literal["namespace", "separate_collection", "separate_db"] | None = Field(
+        default=None, description="Overrides `rag.isolation_strategy` for this tenant."
+    )
+
+
+class Storage(Section):
+    """Where tenants' data is kept."""
+
+    backend: Literal["sqlite", "postgres"] = Field(default="sqlite", description="SQLite files, or PostgreSQL.")
+    dsn_ref: SecretKeyRef | None = Field(default=None, description="Where the PostgreSQL connection string is kept.")
+    cache: Literal["embedded", "valkey"] = Field(
+        default="embedded", description="Where caches, sessions and counters are."
+    )
+    cache_url_ref: SecretKeyRef | None = Field(default=None, description="Where the Valkey address is kept.")
+
+
+class ToolServer(Section):
+    """One MCP server behind `/mcp/{name}`."""
+
+    name: Name = Field(description="Its name in the path.")
+    url: HttpUrl = Field(description="Its address.")
+    credentials: dict[TenantIdText, SecretKeyRef] = Field(default={}, description="The credential for each tenant.")
+    approval_required: tuple[str, ...] = Field(default=(), description="Tools (globs) that need a person's approval.")
+
+
+class Tools(Section):
+    """The agent-tool broker."""
+
+    servers: tuple[ToolServer, ...] = Field(default=(), description="The MCP servers.")
+
+
+class Prompts(Section):
+    """Templates and system prompts."""
+
+    base_system_prompt: str | None = Field(
+        default=None, description="Comes first in every prompt and can't be overridden."
+    )
+    directory: str | None = Field(default=None, description="Folder of templates.")
+
+
+class Residency(Section):
+    """Where data may go."""
+
+    allowed_regions: Strings | None = Field(
+        default=None, description="For tenants that don't state their own `regions`."
+    )
+
+
+class TenantLimits(Section):
+    """Limits by tenant."""
+
+    default: Limits | None = Field(default=None, description="Of each tenant that has none of its own.")
+    tenants: dict[TenantIdText, Limits] = Field(default={}, description="Of one tenant.")
+
+
+class Telemetry(Section):
+    """Traces and metrics."""
+
+    otlp_endpoint: HttpUrl | None = Field(default=None, description="Where spans and logs go.")
+    tenants: dict[TenantIdText, HttpUrl] = Field(default={}, description="A tenant's own OTLP endpoint.")
+    tenant_metric_labels: bool = Field(default=False, description="Put the tenant on metrics, capped.")
+
+
+class Workers(Section):
+    """Our own model workers."""
+
+    targets: tuple[Name, ...] = Field(default=(), description="Targets that partywall runs workers for.")
+    isolation: Literal["process_per_tenant", "reset_between_tenants"] = Field(
+        default="process_per_tenant", description="How no state crosses."
+    )
+
+
+class Issuer(Section):
+    """One issuer of JWTs that is trusted."""
+
+    issuer: str = Field(min_length=1, description="The `iss` it writes, exactly.")
+    audience: Strings = Field(min_length=1, description="The `aud` that is ours; one of these must be in the token.")
+    algorithms: tuple[Algorithm, ...] = Field(default=("RS256", "ES256", "EdDSA"), min_length=1, description="Allowed.")
+    jwks_url: HttpUrl | None = Field(default=None, description="Where its public keys are.")
+    jwks_file: str | None = Field(default=None, description="A file with its public keys.")
+    typ: tuple[str, ...] = Field(
+        default=("JWT", "at+jwt"), min_length=1, description="The `typ` headers that are accepted."
+    )
+    leeway_seconds: float = Field(default=30, ge=0, le=300, description="Clock difference that is forgiven.")
+    refresh_seconds: Seconds = Field(default=300, description="Age after which its keys are fetched again.")
+    tenant_claim: str | None = Field(
+        default=None, min_length=1, description="Overrides `multi_tenant.tenant_id_claim`."
+    )
+    user_claim: str = Field(default="sub", min_length=1, description="The claim that names the user.")
+    role_claim: str | None = Field(default=None, min_length=1, description="The claim that names the role.")
+    tenants: tuple[TenantIdText, ...] | None = Field(default=None, description="The only tenants it may speak for.")
+
+    @model_validator(mode="after")
+    def _one_key_source(self) -> Self:
+        if (self.jwks_url is None) == (self.jwks_file is None):
+            raise ValueError("exactly one of `jwks_url` and `jwks_file` must be given")
+        return self
+
+
+class IdentityHeaders(Section):
+    """Headers that may agree with the credential, or say which of the tenant's users is calling."""
+
+    tenant: tuple[HeaderName, ...] = Field(
+        default=("X-Org-ID", "X-Organization-ID", "X-Tenant-ID", "X-Tenant", "X-Scope-OrgID"),
+        description="Must equal the credential's tenant, or the request is refused.",
+    )
+    user: tuple[HeaderName, ...] = Field(
+        default=("X-User-ID", "X-User"), description="The user, vouched for by the tenant."
+    )
+    role: tuple[HeaderName, ...] = Field(
+        default=("X-User-Role", "X-Role"), description="The role, vouched for likewise."
+    )
+
+
+class Admin(Section):
+    """Who may operate the platform over HTTP."""
+
+    api_keys: tuple[KeyHash, ...] = Field(
+        default=(), description="`sha256:` digests of operators' keys. Empty: nobody."
+    )
+
+
+class CircuitBreaker(Section):
+    """When a failing target is left alone."""
+
+    failures: PositiveInt = Field(default=5, description="Consecutive failures that open the circuit.")
+    open_seconds: Seconds = Field(default=10, description="Time until one request may try again.")
+
+
+class Server(Section):
+    """The gateway process."""
+
+    name: str = Field(default="partywall", max_length=100, description="This gateway's name, for `when.gateway`.")
+    max_body_bytes: int = Field(default=8 * 2**20, ge=1024, le=2**30, description="Largest request body.")
+    max_answer_bytes: int = Field(
+        default=32 * 2**20, ge=1024, le=2**30, description="Largest answer that isn't streamed."
+    )
+    body_timeout_seconds: Seconds = Field(default=30, description="Until the whole request body has arrived.")
+    connect_timeout_seconds: Seconds = Field(default=5, description="Until a target accepts a connection.")
+    answer_timeout_seconds: Seconds = Field(default=120, description="Until the answer's first byte.")
+    stream_idle_timeout_seconds: Seconds = Field(default=60, description="Between two pieces of an answer.")
+    jwt: tuple[Issuer, ...] = Field(default=(), description="Issuers of JWTs that are trusted.")
+    identity_headers: IdentityHeaders = Field(default=IdentityHeaders(), description="Headers about identity.")
+    admin: Admin = Field(default=Admin(), description="Who may operate the platform over HTTP.")
+    circuit_breaker: CircuitBreaker = Field(
+        default=CircuitBreaker(), description="When a failing target is left alone."
+    )
+    trail_durability: Literal["normal", "full"] = Field(
+        default="normal", description="Whether records survive a crash of the process, or of the machine too."
+    )

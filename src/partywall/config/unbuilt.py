@@ -1,0 +1,119 @@
+"""What a document may ask for that this build can't honour yet.
+
+Promises: `serve` refuses a document that asks for any of it, with the place and a plain sentence. Nothing that the
+document states is silently ignored. Each room that is built takes its lines out of here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from partywall.config.document import Document
+from partywall.config.kinds import PolicyKind
+from partywall.config.routing import ChainEntry
+
+__all__ = ["BUILT_KINDS", "Unbuilt", "unbuilt"]
+
+BUILT_KINDS: Final = frozenset({PolicyKind.RBAC, PolicyKind.AUDIT_LOGGER, PolicyKind.DATA_ROUTING_POLICY})
+"""The policy kinds that run. A chain that names another can't be honoured."""
+
+Path = tuple[str | int, ...]
+
+
+class Unbuilt(NamedTuple):
+    """One thing that the document asks for in vain: its place, and why that matters."""
+
+    path: Path
+    message: str
+
+
+def unbuilt(document: Document) -> Iterator[Unbuilt]:
+    """Everything in `document` that this build can't honour, in document order."""
+    yield from _chains(document)
+    yield from _rbac(document)
+    yield from _sections(document)
+    yield from _multi_tenant(document)
+    yield from _groups(document)
+    yield from _secrets(document)
+
+
+def _chains(document: Document) -> Iterator[Unbuilt]:
+    yield from _kinds(("policies", "chain"), document.policies.chain)
+    for index, group in enumerate(document.consumer_groups.groups):
+        yield from _kinds(("consumer_groups", "groups", index, "chain"), group.chain)
+    for index, route in enumerate(document.routes):
+        yield from _kinds(("routes", index, "chain"), route.chain)
+
+
+def _kinds(path: Path, chain: tuple[ChainEntry, ...]) -> Iterator[Unbuilt]:
+    for index, entry in enumerate(chain):
+        if entry.kind not in BUILT_KINDS:
+            yield Unbuilt((*path, index), f"the policy `{entry.kind}` is not built yet; nothing would check what it promises")
+
+
+def _rbac(document: Document) -> Iterator[Unbuilt]:
+    rbac = document.policy.rbac
+    if rbac is None:
+        return
+    if rbac.data_access:
+        yield Unbuilt(("policy", "rbac", "data_access"), "no store labels data with a sensitivity yet")
+    if rbac.minimum_necessary.enabled:
+        yield Unbuilt(("policy", "rbac", "minimum_necessary"), "no store knows protected health information yet")
+
+
+def _sections(document: Document) -> Iterator[Unbuilt]:
+    asked = {
+        "rag": (document.rag is not None, "documents are not stored yet"),
+        "encryption": (document.encryption is not None, "records are not sealed under tenants' keys yet"),
+        "leakage_detection": (
+            document.leakage_detection is not None and document.leakage_detection.enabled,
+            "nothing scans for other tenants' content yet",
+        ),
+        "tools": (document.tools is not None, "the tool broker is not built yet"),
+        "prompts": (document.prompts is not None, "no system prompt is added yet"),
+        "limits": (document.limits is not None, "nothing counts requests or tokens against a limit yet"),
+        "telemetry": (document.telemetry is not None, "no spans or metrics are exported yet"),
+        "workers": (document.workers is not None, "partywall runs no model workers yet"),
+    }
+    for section, (is_asked, why) in asked.items():
+        if is_asked:
+            yield Unbuilt((section,), why)
+    if document.storage.backend != "sqlite" or document.storage.cache != "embedded":
+        yield Unbuilt(("storage",), "only the embedded backend is built yet")
+    for tenant, settings in document.tenants.items():
+        if settings.isolation_strategy is not None:
+            yield Unbuilt(("tenants", tenant, "isolation_strategy"), "documents are not stored yet")
+
+
+def _multi_tenant(document: Document) -> Iterator[Unbuilt]:
+    asked = document.multi_tenant
+    if asked.conversation_isolation is not None and asked.conversation_isolation.storage_key_prefix is not None:
+        path = ("multi_tenant", "conversation_isolation", "storage_key_prefix")
+        yield Unbuilt(path, "conversations are not stored yet")
+    if asked.conversation_isolation is not None and asked.conversation_isolation.system_prompt.per_tenant_config:
+        path = ("multi_tenant", "conversation_isolation", "system_prompt")
+        yield Unbuilt(path, "no system prompt is added yet")
+    if asked.session_validation.session_token_binding:
+        yield Unbuilt(("multi_tenant", "session_validation", "session_token_binding"), "there are no sessions yet")
+    if not asked.session_validation.verify_tenant_on_every_request:
+        path = ("multi_tenant", "session_validation", "verify_tenant_on_every_request")
+        yield Unbuilt(path, "the tenant is verified on every request; that can't be switched off")
+    if asked.on_isolation_breach is not None:
+        yield Unbuilt(("multi_tenant", "on_isolation_breach"), "nothing acts on a breach yet")
+
+
+def _groups(document: Document) -> Iterator[Unbuilt]:
+    for index, group in enumerate(document.consumer_groups.groups):
+        for key in ("limits", "rate_limits"):
+            if getattr(group, key) is not None:
+                path = ("consumer_groups", "groups", index, key)
+                yield Unbuilt(path, "nothing counts requests or tokens against a limit yet")
+
+
+def _secrets(document: Document) -> Iterator[Unbuilt]:
+    for index, target in enumerate(document.providers.targets):
+        ref = target.secret_key_ref
+        if ref is not None and (ref.vault is not None or ref.store is not None):
+            path = ("providers", "targets", index, "secret_key_ref")
+            yield Unbuilt(path, "secrets are read from `env` or `file` only, so far")

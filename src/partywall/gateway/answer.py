@@ -1,0 +1,68 @@
+"""An upstream's answer, wherever it comes from.
+
+Promises: the parrot's answers look like any other upstream's to the pipeline, so that what is proved with the parrot
+holds for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Protocol, Self
+
+from partywall.errors import UpstreamUnavailable
+from partywall.gateway.providers import ParrotAnswer
+
+__all__ = ["Answer", "LocalAnswer"]
+
+
+class Answer(Protocol):
+    """Status, headers, and a body to be read once: whole or in chunks. Leaving the block drops what wasn't read."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]: ...
+    async def read(self, limit_bytes: int) -> bytes: ...
+    def chunks(self) -> AsyncIterator[bytes]: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class LocalAnswer:
+    """The parrot's answer."""
+
+    __slots__ = ("_answer", "headers", "status")
+
+    def __init__(self, answer: ParrotAnswer) -> None:
+        self._answer = answer
+        self.status = answer.status
+        self.headers = list(answer.headers)
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """The whole body."""
+        answer = self._answer
+        body = answer.body if answer.events is None else b"".join(answer.events)
+        if len(body) > limit_bytes:
+            raise UpstreamUnavailable(f"the answer is longer than {limit_bytes} bytes")
+        return body
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body, an event at a time; other requests get their turn in between."""
+        if self._answer.events is None:
+            yield self._answer.body
+            return
+        for event in self._answer.events:
+            yield event
+            await asyncio.sleep(0)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None

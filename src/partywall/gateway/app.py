@@ -1,0 +1,77 @@
+"""The ASGI application: the edge where sockets end and the pipeline begins.
+
+Promises: every request is either one of the listed public or operator endpoints, or goes through the pipeline. There is
+no other way in: WebSockets are refused, and nothing is mounted.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from partywall.gateway.endpoints import ENDPOINTS, Guard
+from partywall.gateway.exchange import Exchange
+from partywall.gateway.forward import Forwarder
+from partywall.gateway.http import Message, Receive, Request, Responder, Send
+from partywall.gateway.operator import answer_operator
+from partywall.gateway.pipeline import Pipeline
+from partywall.gateway.providers import SecretResolver
+from partywall.gateway.serving import compile_serving
+from partywall.gateway.upstream import UpstreamPool
+from partywall.platform import Platform, Snapshot
+
+__all__ = ["Gateway"]
+
+_PUBLIC: Final = frozenset(e.path for e in ENDPOINTS if e.guard is Guard.PUBLIC)
+_OPERATOR: Final = frozenset(e.path for e in ENDPOINTS if e.guard is Guard.OPERATOR)
+_PLAIN: Final = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+
+
+class Gateway:
+    """A raw ASGI 3 application over one open `Platform`. Made inside the event loop that runs it."""
+
+    def __init__(self, platform: Platform) -> None:
+        server = platform.snapshot.server
+        self._platform = platform
+        self._serving = compile_serving(platform.snapshot)
+        self._pool = UpstreamPool(
+            connect_timeout_seconds=server.connect_timeout_seconds,
+            idle_timeout_seconds=60.0,
+            max_idle_total=2048,
+            max_idle_per_key=64,
+        )
+        self._pipeline = Pipeline(platform, Forwarder(self._pool, SecretResolver()))
+        platform.on_reload(self._reload)
+
+    async def aclose(self) -> None:
+        """Close the connections to upstreams."""
+        await self._pool.aclose()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            raise RuntimeError(f"unexpected ASGI scope `{scope['type']}`")
+
+    async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+        request, responder = Request(scope, receive), Responder(send)
+        if request.path in _PUBLIC:
+            await self._public(request, responder)
+        elif request.path in _OPERATOR:
+            await answer_operator(request, responder, self._serving.snapshot, self._platform)
+        else:
+            await self._pipeline.handle(Exchange(request, responder, self._serving))
+
+    async def _public(self, request: Request, responder: Responder) -> None:
+        if request.method not in ("GET", "HEAD"):
+            await responder.whole(405, [*_PLAIN, (b"allow", b"GET")], b'{"status":"method not allowed"}')
+        elif request.path == "/healthz" or self._platform.trail.healthy:
+            await responder.whole(200, _PLAIN, b'{"status":"ok"}')
+        else:
+            await responder.whole(503, _PLAIN, b'{"status":"decisions can not be recorded"}')
+
+    def _reload(self, snapshot: Snapshot) -> None:
+        # INVARIANT: an Exchange took the old one by reference; requests under way finish under it.
+        self._serving = compile_serving(snapshot)

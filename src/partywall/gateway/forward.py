@@ -1,0 +1,231 @@
+"""Sends an admitted request to the first of its targets that answers.
+
+Promises: only targets that the decision named are tried; each gets its own credential, resolved for this call; the
+tenant's salts are set on every copy that leaves; another target is tried only for the triggers that the document lists,
+and never after any of an answer was released.
+
+Doesn't promise: to translate between vendors' APIs. A target that doesn't speak the request's API isn't tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from partywall.config.providers import FallbackTrigger
+from partywall.errors import BadRequest, CredentialUnavailable, UpstreamRejected, UpstreamUnavailable
+from partywall.gateway.answer import Answer, LocalAnswer
+from partywall.gateway.breakers import Breakers
+from partywall.gateway.providers import Salts, SecretResolver
+from partywall.gateway.providers import answer as parrot_answer
+from partywall.gateway.targets import Upstream
+from partywall.gateway.upstream import PoolKey, UpstreamPool
+from partywall.gateway.wire import Api
+from partywall.policy import TargetRule
+from partywall.tenancy import TenantId
+
+__all__ = ["Call", "Forwarder", "Sent"]
+
+_OUR_CREDENTIAL_FAILED: Final = frozenset({401, 403, 407})
+_FAILED: Final = {
+    408: (FallbackTrigger.TIMEOUT, 504),
+    429: (FallbackTrigger.RATE_LIMIT, 503),
+    503: (FallbackTrigger.SERVER_ERROR, 503),
+    504: (FallbackTrigger.TIMEOUT, 504),
+}
+"""Statuses of an upstream that are its failure, what they trigger, and the status that the client gets."""
+_ERROR_BYTES: Final = 64 * 1024
+_MESSAGE_CHARS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One admitted request. `body` is the parsed one; each target gets a copy of its own."""
+
+    tenant: TenantId
+    api: Api
+    body: dict[str, object]
+    model: str
+    headers: Mapping[bytes, bytes]
+    query: Mapping[str, str]
+    salts: Salts
+    answer_id: str
+    answer_timeout_seconds: float
+    idle_timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An answer that began well, and who gave it."""
+
+    answer: Answer
+    target: str
+
+
+class TargetFailed(UpstreamUnavailable):
+    """One target failed, and whether that lets another be tried depends on `trigger`."""
+
+    def __init__(
+        self, trigger: FallbackTrigger, detail: str, *, status: int, retry_after_seconds: float | None = None
+    ) -> None:
+        super().__init__(detail, status=status, retry_after_seconds=retry_after_seconds)
+        self.trigger = trigger
+
+
+class Forwarder:
+    """Tries targets in order. One per process."""
+
+    def __init__(self, pool: UpstreamPool, secrets: SecretResolver) -> None:
+        self._pool = pool
+        self._secrets = secrets
+
+    async def send(
+        self,
+        call: Call,
+        targets: Sequence[tuple[TargetRule, Upstream]],
+        breakers: Breakers,
+        triggers: frozenset[FallbackTrigger],
+    ) -> Sent:
+        """The first answer that isn't a failure of its target.
+
+        Raises:
+            UpstreamRejected: a target refused the request itself; another would as well.
+            UpstreamUnavailable: every target failed; its status is that of the last.
+        """
+        failure: TargetFailed | None = None
+        for rule, upstream in targets:
+            if failure is not None and failure.trigger not in triggers:
+                break
+            breaker = breakers.of(call.tenant, upstream.id)
+            if not breaker.admits():
+                failure = failure or TargetFailed(
+                    FallbackTrigger.UNREACHABLE, f"`{upstream.id}`: circuit open", status=503
+                )
+                continue
+            try:
+                answer = await self._ask(call, rule, upstream)
+            except CredentialUnavailable:
+                raise
+            except UpstreamUnavailable as error:
+                failure = _as_failed(error)
+                # A 429 is about rate, not about the target's health; it opens no circuit.
+                if failure.trigger is not FallbackTrigger.RATE_LIMIT:
+                    breaker.failed()
+            else:
+                breaker.succeeded()
+                return Sent(answer, upstream.id)
+        raise failure or UpstreamUnavailable("no target speaks this API", status=502)
+
+    async def _ask(self, call: Call, rule: TargetRule, upstream: Upstream) -> Answer:
+        body = call.body.copy()
+        body["model"] = rule.model_for(call.model)
+        upstream.provider.salt(call.api, body, call.salts)
+        if upstream.origin is None:
+            return await _judged(LocalAnswer(parrot_answer(call.api, body, answer_id=call.answer_id)), upstream)
+        response = await self._pool.send(
+            PoolKey(call.tenant, upstream.id),
+            upstream.origin,
+            method=b"POST",
+            path=_path(call, upstream),
+            headers=self._headers(call, upstream),
+            body=_encoded(body),
+            head_timeout_seconds=upstream.answer_timeout_seconds or call.answer_timeout_seconds,
+            chunk_timeout_seconds=call.idle_timeout_seconds,
+            allow_private=upstream.allow_private,
+        )
+        return await _judged(response, upstream)
+
+    def _headers(self, call: Call, upstream: Upstream) -> list[tuple[bytes, bytes]]:
+        headers = [(b"content-type", b"application/json")]
+        for name in upstream.provider.forward_headers:
+            value = call.headers.get(name)
+            if value is not None:
+                headers.append((name, value))
+        credential = upstream.credential_headers(self._secrets)
+        sent = {name for name, _ in headers}
+        headers.extend(pair for pair in credential if pair[0] not in sent)
+        return headers
+
+
+def _path(call: Call, upstream: Upstream) -> bytes:
+    path = upstream.paths[call.api]
+    kept = [f"{name}={call.query[name]}" for name in upstream.provider.forward_query if name in call.query]
+    return path if not kept else path + (b"&" if b"?" in path else b"?") + "&".join(kept).encode("ascii", "ignore")
+
+
+def _encoded(body: dict[str, object]) -> bytes:
+    # What was inspected is what is sent: the parsed body, written anew, so that no second reading of the client's
+    # bytes (a repeated key, say) can differ from ours.
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:
+        raise BadRequest(
+            f"body can't be written again: {error}", public_message="The body is nested too deeply."
+        ) from None
+
+
+async def _judged(answer: Answer, upstream: Upstream) -> Answer:
+    """`answer` when it is one; otherwise what went wrong, without anything the upstream said about us."""
+    status = answer.status
+    if status == 200:
+        return answer
+    async with answer:
+        if status in _OUR_CREDENTIAL_FAILED:
+            # Its body may quote our key; nobody sees it (LiteLLM #29936).
+            detail = f"`{upstream.id}` refused our credential with {status}"
+            raise TargetFailed(FallbackTrigger.SERVER_ERROR, detail, status=502)
+        if status in _FAILED:
+            trigger, ours = _FAILED[status]
+            wait = _retry_after(answer) if status == 429 else None
+            raise TargetFailed(trigger, f"`{upstream.id}` answered {status}", status=ours, retry_after_seconds=wait)
+        if status >= 500:
+            raise TargetFailed(FallbackTrigger.SERVER_ERROR, f"`{upstream.id}` answered {status}", status=502)
+        if 400 <= status < 500:
+            message = _message_of(await answer.read(_ERROR_BYTES))
+            kept = status if status in (400, 404, 409, 413, 415, 422) else 400
+            raise UpstreamRejected(
+                f"`{upstream.id}` refused the request with {status}", status=kept, public_message=message
+            )
+    raise UpstreamUnavailable(f"`{upstream.id}` answered {status}, which is neither an answer nor an error")
+
+
+def _retry_after(answer: Answer) -> float:
+    text = next((value for name, value in answer.headers if name == b"retry-after"), b"1")
+    try:
+        return min(max(float(text), 0.0), 3600.0)
+    except ValueError:
+        return 1.0
+
+
+def _message_of(body: bytes) -> str | None:
+    """The upstream's own sentence about the tenant's own request, bounded; None when there is none."""
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    error = parsed.get("error") if isinstance(parsed, dict) else None
+    message = error.get("message") if isinstance(error, dict) else error
+    return message[:_MESSAGE_CHARS] if isinstance(message, str) and message else None
+
+
+def _as_failed(error: UpstreamUnavailable) -> TargetFailed:
+    """What the pool raised, as a failure with its trigger."""
+    if isinstance(error, TargetFailed):
+        return error
+    trigger = FallbackTrigger.TIMEOUT if error.status == 504 else FallbackTrigger.UNREACHABLE
+    failed = TargetFailed(trigger, str(error), status=error.status)
+    failed.__cause__ = error
+    return failed
+
+
+def pairs(
+    rules: Sequence[TargetRule], upstreams: Mapping[str, Upstream], api: Api
+) -> Iterator[tuple[TargetRule, Upstream]]:
+    """The decided targets that speak `api`, with what is needed to call them."""
+    for rule in rules:
+        upstream = upstreams[rule.id]
+        if api in upstream.provider.apis:
+            yield rule, upstream

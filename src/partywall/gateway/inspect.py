@@ -1,0 +1,89 @@
+"""What the client says about itself and its request: facts for policy to judge, none of them authority.
+
+Promises: every place where a client can name a tenant is read (query, body, metadata) and handed to policy; the fields
+by which it could choose a cache partition, a credential or an upstream are taken out and their names reported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+
+import orjson
+
+from partywall.errors import BadRequest
+from partywall.gateway.http import Request
+from partywall.gateway.wire import Wire
+from partywall.gateway.wire.shapes import squash
+from partywall.gateway.wire.strip_list import TENANT_FIELDS
+from partywall.policy import Facts
+
+__all__ = ["Inspected", "inspect_body", "inspect_query", "tenant_hints"]
+
+_MAX_PARAMETERS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A request's body, cleaned, and what was learnt from it."""
+
+    body: dict[str, object]
+    model: str
+    stream: bool
+    stripped: tuple[str, ...]
+    facts: Facts
+
+
+def inspect_query(request: Request) -> dict[str, str]:
+    """The query's parameters. A repeated one is refused: two readers would pick different ones."""
+    if not request.query:
+        return {}
+    try:
+        pairs = parse_qsl(
+            request.query.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_PARAMETERS, errors="strict"
+        )
+    except ValueError as error:
+        raise BadRequest(f"query: {error}", public_message="The query string is malformed.") from None
+    parameters = dict(pairs)
+    if len(parameters) != len(pairs):
+        raise BadRequest("repeated parameter", public_message="A query parameter is repeated.")
+    return parameters
+
+
+def tenant_hints(parameters: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of the parameters that name a tenant."""
+    return tuple(value for name, value in parameters.items() if squash(name) in TENANT_FIELDS)
+
+
+def inspect_body(raw: bytes, request: Request, wire: Wire, path: str, query: Mapping[str, str]) -> Inspected:
+    """Parse and check a body, and take out what clients don't decide.
+
+    Raises:
+        BadRequest: it isn't JSON of this API's shape.
+    """
+    body = wire.check_request(_parsed(raw))
+    hints = (*wire.tenant_hints(body), *tenant_hints(query))
+    stripped = tuple(wire.strip_request(body))
+    model = str(body["model"])
+    facts = Facts(
+        method=request.method,
+        path=path,
+        api=wire.api,
+        model=model,
+        headers=request.header_map,
+        tools=tuple(wire.requested_tools(body)),
+        forced_tool=wire.forced_tool(body),
+        tenant_hints=hints,
+    )
+    return Inspected(body=body, model=model, stream=body.get("stream") is True, stripped=stripped, facts=facts)
+
+
+def _parsed(raw: bytes) -> object:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(
+            f"body: {error.msg} at byte {error.pos}", public_message=f"The body is not valid JSON: {error.msg}."
+        ) from None

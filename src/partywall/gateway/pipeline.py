@@ -1,0 +1,184 @@
+"""One request, top to bottom: from the client's bytes to the tenant's answer or the refusal.
+
+Promises: no step is skipped and none runs out of order; nothing of a request reaches an upstream before its tenant is
+verified, its policies have run and its decision is on disk; whatever is refused leaves a record that says why.
+
+Read `Pipeline.handle` first. Each step is one call into one room.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+
+from partywall.config.routing import Stage
+from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
+from partywall.gateway.endpoints import Guard, find
+from partywall.gateway.exchange import Exchange
+from partywall.gateway.forward import Call, Forwarder, pairs
+from partywall.gateway.http import ClientGone, DisconnectWatch, Request
+from partywall.gateway.inspect import Inspected, inspect_body, inspect_query, tenant_hints
+from partywall.gateway.models import model_answer
+from partywall.gateway.providers import Salts
+from partywall.gateway.relay import relay, tenant_headers
+from partywall.gateway.wire import WIRES, Api
+from partywall.gateway.wire.streaming import ask_for_usage
+from partywall.platform import Platform
+from partywall.policy import Facts, RouteRule, decide, require
+from partywall.tenancy import TenantScope
+from partywall.trail import Verdict
+
+__all__ = ["Pipeline"]
+
+_log = logging.getLogger("partywall.gateway")
+
+
+class Pipeline:
+    """The one way from a request to an answer. Every endpoint of a tenant's goes through `handle`."""
+
+    def __init__(self, platform: Platform, forwarder: Forwarder) -> None:
+        self._platform = platform
+        self._forwarder = forwarder
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request. Never raises for what a client sent."""
+        try:
+            # 1. What isn't listed is refused, not passed through.
+            api, path, route = self._route(exchange)
+            exchange.api = api
+            # 2. Who is calling: from the credential alone.
+            scope = await exchange.serving.snapshot.authenticator.authenticate(exchange.request.headers)
+            exchange.identified(scope)
+            # 3. What the client asks for, and what it says about itself.
+            exchange.query = inspect_query(exchange.request)
+            if api is Api.MODELS:
+                await self._models(exchange, scope, route, path)
+            else:
+                await self._generate(exchange, scope, route, api, path)
+        except PartywallError as error:
+            await self._refuse(exchange, error)
+        except ClientGone:
+            await self._gone(exchange)
+        except Exception as error:  # noqa: BLE001  # the edge: whatever it is, it refuses and the process lives
+            _log.exception("request %s failed", exchange.id)
+            await self._refuse(exchange, PartywallError(f"unexpected {type(error).__name__}"))
+
+    def _route(self, exchange: Exchange) -> tuple[Api, str, RouteRule | None]:
+        request = exchange.request
+        route = exchange.serving.snapshot.rules.routes.match(request.method, request.path, request.header_map)
+        path = request.path if route is None else route.endpoint_path(request.path)
+        endpoint = find(request.method, path)
+        if endpoint.guard is not Guard.TENANT or endpoint.api is None:
+            raise NotFound(f"`{path}` is not a tenant's endpoint")
+        exchange.record.endpoint = endpoint.api
+        exchange.record.route = None if route is None else route.name
+        return endpoint.api, path, route
+
+    async def _generate(
+        self, exchange: Exchange, scope: TenantScope, route: RouteRule | None, api: Api, path: str
+    ) -> None:
+        serving, server, record = exchange.serving, exchange.serving.snapshot.server, exchange.record
+        wire = WIRES[api]
+        raw = await exchange.request.body(
+            limit_bytes=server.max_body_bytes, timeout_seconds=server.body_timeout_seconds
+        )
+        asked = inspect_body(raw, exchange.request, wire, path, exchange.query)
+        record.model, record.streamed = asked.model, asked.stream
+        # 4. Policy: agreement, the effective chain, the targets that this tenant may use.
+        decision = decide(serving.snapshot.rules, scope, route, asked.facts)
+        if asked.stripped:
+            decision.note("strip", Stage.PRE_REQUEST, Verdict.ALLOW, f"took out {', '.join(asked.stripped)}")
+        exchange.decided(decision)
+        require(decision)
+        if decision.tools is not None:
+            wire.filter_tools(asked.body, decision.tools)
+        targets = list(pairs(decision.targets, serving.upstreams, api))
+        if not targets:
+            raise ModelDenied(f"no target for the model speaks `{api}`")
+        record.upstream = targets[0][1].id
+        # 5. No trail, no data: the decision is on disk before anything leaves for an upstream.
+        await self._platform.trail.admit(exchange.record)
+        # 6. The upstream, with its own credential and this tenant's salts; given up when the client hangs up.
+        with DisconnectWatch(exchange.request):
+            hide_usage = ask_for_usage(api, asked.body)
+            call = self._call(exchange, scope, api, asked)
+            sent = await self._forwarder.send(call, targets, serving.breakers, serving.triggers)
+            record.upstream = sent.target
+            # 7. The answer, checked on its way out.
+            async with sent.answer:
+                usage = await relay(exchange, wire, sent.answer, decision, hide_usage=hide_usage)
+        # 8. The record says how it ended.
+        exchange.finish(200, "completed", usage)
+        self._complete(exchange)
+
+    def _call(self, exchange: Exchange, scope: TenantScope, api: Api, asked: Inspected) -> Call:
+        server, salter = exchange.serving.snapshot.server, self._platform.salter
+        return Call(
+            tenant=scope.tenant,
+            api=api,
+            body=asked.body,
+            model=asked.model,
+            headers=exchange.request.header_map,
+            query=exchange.query,
+            salts=Salts(cache=salter.salt("cache", scope.tenant), user=salter.salt("user", scope.tenant)),
+            answer_id=exchange.id,
+            answer_timeout_seconds=server.answer_timeout_seconds,
+            idle_timeout_seconds=server.stream_idle_timeout_seconds,
+        )
+
+    async def _models(self, exchange: Exchange, scope: TenantScope, route: RouteRule | None, path: str) -> None:
+        request, rules = exchange.request, exchange.serving.snapshot.rules
+        hints = tenant_hints(exchange.query)
+        facts = Facts(request.method, path, Api.MODELS, None, request.header_map, tenant_hints=hints)
+        decision = decide(rules, scope, route, facts)
+        exchange.decided(decision)
+        require(decision)
+        body = model_answer(rules, scope, route, path)
+        exchange.finish(200, "completed")
+        await self._platform.trail.admit(exchange.record)
+        await exchange.responder.whole(200, tenant_headers(exchange.id, b"application/json"), body)
+
+    async def _refuse(self, exchange: Exchange, error: PartywallError) -> None:
+        """Record the refusal, then tell the client; it is refused whether or not that can be recorded."""
+        await self._identify_for_the_record(exchange, error)
+        exchange.refused(error)
+        try:
+            await self._record_end(exchange)
+        except TrailUnavailable as unrecorded:
+            _log.error("refusal %s could not be recorded: %s", exchange.id, unrecorded)
+            error = unrecorded
+        wire, responder = WIRES[exchange.api or _dialect(exchange.request)], exchange.responder
+        if responder.started:
+            await responder.end(wire.error_events(error, exchange.id))
+        else:
+            headers, body = wire.error_body(error, exchange.id)
+            await responder.whole(error.status, headers, body)
+
+    async def _identify_for_the_record(self, exchange: Exchange, error: PartywallError) -> None:
+        """An unknown path is refused whoever asks; the record of it still goes to the tenant that it belongs to."""
+        if exchange.scope is None and isinstance(error, NotFound | MethodNotAllowed):
+            with contextlib.suppress(PartywallError):
+                authenticate = exchange.serving.snapshot.authenticator.authenticate
+                exchange.identified(await authenticate(exchange.request.headers))
+
+    async def _gone(self, exchange: Exchange) -> None:
+        exchange.finish(499, "client_gone")
+        with contextlib.suppress(TrailUnavailable):
+            await self._record_end(exchange)
+
+    async def _record_end(self, exchange: Exchange) -> None:
+        """Write down how a request ended that may or may not have been admitted."""
+        if exchange.record.admitted:
+            self._complete(exchange)
+        else:
+            await self._platform.trail.admit(exchange.record)
+
+    def _complete(self, exchange: Exchange) -> None:
+        # Not awaited: the decision is on disk, and how it ended rides with the next commit. A failure makes the trail
+        # unhealthy, and the tenant's next request is refused.
+        self._platform.trail.complete(exchange.record)
+
+
+def _dialect(request: Request) -> Api:
+    """In whose shape to refuse a request that reached no endpoint."""
+    return Api.MESSAGES if b"anthropic-version" in request.header_map else Api.CHAT

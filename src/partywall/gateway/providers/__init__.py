@@ -1,0 +1,26 @@
+"""Upstream dialects: paths, credentials, cache salts, and the parrot.
+
+`resolve` turns a document's `provider` into a `Provider`; `parrot.answer` stands in for an upstream; `SecretResolver`
+reads the credential that a target names.
+"""
+
+from partywall.gateway.providers.base import RESERVED_FIELDS, VENDOR_STATE_FIELDS, Provider, Salts, TargetLike
+from partywall.gateway.providers.parrot import ParrotAnswer, answer
+from partywall.gateway.providers.registry import DEFAULT_BASE_URLS, parse_provider, resolve
+from partywall.gateway.providers.secrets import SecretKind, SecretRef, SecretResolver
+
+__all__ = [
+    "DEFAULT_BASE_URLS",
+    "RESERVED_FIELDS",
+    "VENDOR_STATE_FIELDS",
+    "ParrotAnswer",
+    "Provider",
+    "Salts",
+    "SecretKind",
+    "SecretRef",
+    "SecretResolver",
+    "TargetLike",
+    "answer",
+    "parse_provider",
+    "resolve",
+]

@@ -1,0 +1,117 @@
+"""From the document's `provider` to the object that serves it.
+
+Promises: a name we don't know is taken as OpenAI-compatible at the `base_url` given with it, and is an error without
+one. No request is ever sent to an address that neither the document nor `DEFAULT_BASE_URLS` names.
+
+Doesn't promise: that a vendor's address stays what it was in October 2026; `base_url` overrides it. Engines that one
+runs oneself have no default: a guess at localhost would give a tenant's prompt to whatever listens there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal
+
+from partywall.errors import ConfigError
+from partywall.gateway.providers.anthropic import ANTHROPIC, Anthropic
+from partywall.gateway.providers.base import Provider
+from partywall.gateway.providers.openai_family import (
+    AZURE,
+    LLAMA_CPP,
+    OLLAMA,
+    OPENAI,
+    SGLANG,
+    TENSORRT_LLM,
+    VLLM,
+    compatible,
+)
+from partywall.gateway.providers.parrot import PARROT
+
+__all__ = ["DEFAULT_BASE_URLS", "parse_provider", "resolve"]
+
+DEFAULT_BASE_URLS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "openai": "https://api.openai.com/v1",  # developers.openai.com/api/reference/overview
+        "anthropic": "https://api.anthropic.com/v1",  # platform.claude.com/docs/en/api/overview
+        "cerebras": "https://api.cerebras.ai/v1",  # inference-docs.cerebras.ai/resources/openai
+        "deepinfra": "https://api.deepinfra.com/v1/openai",  # deepinfra.com/docs/openai_api
+        "deepseek": "https://api.deepseek.com",  # api-docs.deepseek.com
+        "fireworks": "https://api.fireworks.ai/inference/v1",  # docs.fireworks.ai
+        "groq": "https://api.groq.com/openai/v1",  # console.groq.com/docs/openai
+        "mistral": "https://api.mistral.ai/v1",  # docs.mistral.ai/resources/migration-guides
+        "openrouter": "https://openrouter.ai/api/v1",  # openrouter.ai/docs
+        "perplexity": "https://api.perplexity.ai",  # docs.perplexity.ai
+        "together": "https://api.together.ai/v1",  # docs.together.ai/docs/inference/openai-compatibility
+        "xai": "https://api.x.ai/v1",  # docs.x.ai/api/integrations
+    }
+)
+"""Where each hosted vendor's API is."""
+
+_KINDS: Final = frozenset(
+    {"chat", "completion", "completions", "embedding", "embeddings", "messages", "responses", "text"}
+)
+
+_ALIASES: Final = {
+    "azure-openai": "azure",
+    "azureopenai": "azure",
+    "claude": "anthropic",
+    "fireworks-ai": "fireworks",
+    "grok": "xai",
+    "llama-cpp": "llama.cpp",
+    "llamacpp": "llama.cpp",
+    "mistralai": "mistral",
+    "tensorrtllm": "tensorrt-llm",
+    "together-ai": "together",
+    "togetherai": "together",
+    "trt-llm": "tensorrt-llm",
+    "trtllm": "tensorrt-llm",
+    "x-ai": "xai",
+}
+
+_KNOWN: Final[Mapping[str, Provider]] = {
+    provider.name: provider for provider in (OPENAI, AZURE, ANTHROPIC, VLLM, SGLANG, TENSORRT_LLM, LLAMA_CPP, OLLAMA)
+}
+
+
+def parse_provider(text: str) -> tuple[str, str | None]:
+    """Split `vendor`, `vendor:model` or `vendor:kind:model`; the model may hold colons (`ollama:chat:llama3:8b`).
+
+    The vendor comes back under its one name: lower case, `-` for `_`, aliases resolved.
+
+    Raises:
+        ConfigError: there is no vendor, or a colon with nothing behind it.
+    """
+    vendor, colon, rest = text.strip().partition(":")
+    if not vendor or (colon and not rest):
+        raise ConfigError(f"`provider: {text}` is neither `vendor` nor `vendor:chat:model`")
+    kind, _, model = rest.partition(":")
+    name = vendor.lower().replace("_", "-")
+    return _ALIASES.get(name, name), (model if kind in _KINDS else rest) or None
+
+
+def resolve(
+    name: str, *, base_url: str | None = None, speaks: Literal["openai", "anthropic"] | None = None
+) -> Provider:
+    """The provider for a target's `provider`, which may be in the combined form. Call it when the document is loaded.
+
+    `speaks` is the target's `format`, for a server whose dialect its name doesn't tell.
+
+    Raises:
+        ConfigError: nothing says where the upstream is.
+    """
+    vendor, _ = parse_provider(name)
+    if vendor == PARROT.name:
+        return PARROT
+    foreign = speaks == "anthropic" and vendor != "anthropic"
+    if base_url is None and (foreign or vendor not in DEFAULT_BASE_URLS):
+        where = "in that format " if foreign else ""
+        raise ConfigError(
+            f"provider `{vendor}` has no address {where}of its own: give the target a `base_url`, "
+            f"or name one of {', '.join(sorted((*DEFAULT_BASE_URLS, PARROT.name)))}"
+        )
+    if foreign:
+        return Anthropic(vendor)
+    if speaks == "openai" and vendor == "anthropic":
+        return compatible(vendor)
+    return _KNOWN.get(vendor) or compatible(vendor)

@@ -1,0 +1,132 @@
+"""Upstream credentials, read from where `secret_key_ref` says, at the moment they are used.
+
+Promises: every call asks the source again, so one tenant's credential is never another's left-over (LESSONS C44) and a
+rotated key counts from the next request. The environment is read each time; a file's content is kept only while its
+identity (device, inode, size, both time stamps) is unchanged. A reference that can't be honoured raises; nothing falls
+back to another credential, an empty one or none.
+
+Doesn't promise: to notice a file rewritten in place twice within one tick of the file system's clock. Replace the file
+(write aside, then rename), as Kubernetes and every editor do.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from partywall.errors import CredentialUnavailable
+from partywall.tenancy import Secret
+
+__all__ = ["SecretKind", "SecretRef", "SecretResolver"]
+
+_MAX_BYTES: Final = 64 * 1024
+_OTHERS: Final = stat.S_IROTH | stat.S_IWOTH
+
+
+class SecretKind(StrEnum):
+    """The forms of `secret_key_ref`."""
+
+    ENV = "env"
+    FILE = "file"
+    VAULT = "vault"
+    STORE = "store"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRef:
+    """Where a secret is kept: a kind, and a variable name, a path or a key within it. Never the secret."""
+
+    kind: SecretKind
+    locator: str
+
+
+_Identity = tuple[int, int, int, int, int]
+
+
+class SecretResolver:
+    """Turns references into secrets. One per process; it holds no tenant's state but unchanged files."""
+
+    __slots__ = ("_files",)
+
+    def __init__(self) -> None:
+        self._files: dict[str, tuple[_Identity, Secret]] = {}
+
+    def resolve(self, ref: SecretRef) -> Secret:
+        """The secret that `ref` names, now.
+
+        Raises:
+            CredentialUnavailable: it is absent, empty, unreadable, readable by others, or not printable ASCII; or its
+                kind needs a room that isn't there yet. The message names the place, never the content.
+        """
+        match ref.kind:
+            case SecretKind.ENV:
+                return _from_environment(ref.locator)
+            case SecretKind.FILE:
+                return self._from_file(ref.locator)
+            case SecretKind.VAULT | SecretKind.STORE:
+                raise CredentialUnavailable(
+                    f"secret_key_ref `{ref.kind}: {ref.locator}` needs the keys room, which isn't there yet; "
+                    "use `env` or `file`"
+                )
+
+    def _from_file(self, path: str) -> Secret:
+        try:
+            identity = _identity(os.stat(path))  # noqa: PTH116  # on the request path; Path costs more than the call
+            kept = self._files.get(path)
+            if kept is not None and kept[0] == identity:
+                return kept[1]
+            self._files.pop(path, None)
+            identity, text = _read(path)
+        except (OSError, ValueError) as error:
+            self._files.pop(path, None)
+            reason = error.strerror if isinstance(error, OSError) else "not a path"
+            raise CredentialUnavailable(f"secret file `{path}` can't be read: {reason}") from None
+        secret = _checked(text.removesuffix(b"\n"), f"secret file `{path}`")
+        self._files[path] = (identity, secret)
+        return secret
+
+
+def _from_environment(name: str) -> Secret:
+    value = os.environb.get(os.fsencode(name))
+    if value is None:
+        raise CredentialUnavailable(f"environment variable `{name}` is not set")
+    return _checked(value, f"environment variable `{name}`")
+
+
+def _read(path: str) -> tuple[_Identity, bytes]:
+    """The content of a private regular file, and the identity of exactly that file."""
+    # O_NONBLOCK: opening a FIFO that someone left there must not hang the event loop.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        # INVARIANT: checks are made on the open file, so it can't be exchanged between check and read.
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise CredentialUnavailable(f"secret file `{path}` is not a regular file")
+        if status.st_mode & _OTHERS:
+            raise CredentialUnavailable(
+                f"secret file `{path}` is open to every user (mode {stat.S_IMODE(status.st_mode):04o}); chmod 0600 it"
+            )
+        text = os.read(descriptor, _MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(text) > _MAX_BYTES:
+        raise CredentialUnavailable(f"secret file `{path}` is longer than {_MAX_BYTES} bytes; it holds no single key")
+    return _identity(status), text
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    # chmod changes the ctime, so a file that was opened to others is checked again.
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _checked(value: bytes, place: str) -> Secret:
+    if not value:
+        raise CredentialUnavailable(f"{place} is empty")
+    text = value.decode("latin-1")
+    # A line break in a credential would end its header and start one of the secret's author.
+    if not (text.isascii() and text.isprintable()) or text != text.strip():
+        raise CredentialUnavailable(f"{place} holds more than one line of printable ASCII")
+    return Secret(text)

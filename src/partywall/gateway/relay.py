@@ -1,0 +1,157 @@
+"""The way out: an upstream's answer, checked and released to the client.
+
+Promises: an answer whose tools are restricted is released only after each tool it calls was allowed, streamed or not,
+and then in the form that was inspected; a stream always ends in a terminal event, ours if the upstream's is missing;
+nothing of the upstream's headers is passed on but the content type.
+
+Doesn't promise: to hold a whole stream. Events go out as they come, but for those of a tool call without a name yet.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from partywall.config.routing import Stage
+from partywall.errors import ToolDenied, UpstreamUnavailable
+from partywall.gateway.answer import Answer
+from partywall.gateway.exchange import Exchange
+from partywall.gateway.http import Header
+from partywall.gateway.wire import SseEvent, SseSplitter, Usage, Wire
+from partywall.gateway.wire.refusals import sse
+from partywall.gateway.wire.streaming import DONE, is_terminal, is_usage_only
+from partywall.policy import Decision
+from partywall.trail import Verdict
+
+__all__ = ["relay", "tenant_headers"]
+
+_EVENT_STREAM: Final = b"text/event-stream"
+
+
+def tenant_headers(request_id: str, content_type: bytes) -> list[Header]:
+    """The headers of everything that is a tenant's: two names for the request id, and no shared cache may keep it."""
+    identity = request_id.encode("ascii")
+    return [
+        (b"content-type", content_type),
+        (b"cache-control", b"private, no-store"),
+        (b"x-request-id", identity),
+        (b"request-id", identity),
+    ]
+
+
+async def relay(
+    exchange: Exchange, wire: Wire, answer: Answer, decision: Decision, *, hide_usage: bool
+) -> Usage | None:
+    """Release `answer` to the client and return what it used, if it says so.
+
+    `hide_usage` drops the usage-only event that we asked for and the client didn't.
+
+    Raises:
+        ToolDenied: it calls a tool that the role may not use. Nothing of that call has been released.
+        UpstreamUnavailable: it broke off, or isn't what the API promises.
+    """
+    content_type = next((value for name, value in answer.headers if name == b"content-type"), b"")
+    if content_type.startswith(_EVENT_STREAM):
+        return await _Stream(exchange, wire, decision, hide_usage=hide_usage).relay(answer)
+    return await _whole(exchange, wire, answer, decision)
+
+
+async def _whole(exchange: Exchange, wire: Wire, answer: Answer, decision: Decision) -> Usage | None:
+    body = await answer.read(exchange.serving.snapshot.server.max_answer_bytes)
+    parsed = _object(body)
+    if decision.answer_tools is not None:
+        _check(decision, wire.tool_names_in_answer(parsed))
+        body = orjson.dumps(parsed)
+    await exchange.responder.whole(200, tenant_headers(exchange.id, b"application/json"), body)
+    return wire.usage(parsed)
+
+
+class _Stream:
+    """One stream on its way out."""
+
+    __slots__ = ("_decision", "_exchange", "_held", "_hide_usage", "_terminal", "_usage", "_watch", "_wire")
+
+    def __init__(self, exchange: Exchange, wire: Wire, decision: Decision, *, hide_usage: bool) -> None:
+        self._exchange = exchange
+        self._wire = wire
+        self._decision = decision
+        self._hide_usage = hide_usage
+        self._watch = wire.watch() if decision.answer_tools is not None else None
+        self._held: list[bytes] = []
+        self._usage: Usage | None = None
+        self._terminal = False
+
+    async def relay(self, answer: Answer) -> Usage | None:
+        responder = self._exchange.responder
+        splitter = SseSplitter()
+        await responder.start(200, tenant_headers(self._exchange.id, b"text/event-stream; charset=utf-8"))
+        async for chunk in answer.chunks():
+            await self._pass_on(splitter.feed(chunk))
+        await self._pass_on(splitter.flush())
+        if self._watch is not None:
+            _check(self._decision, self._watch.finish())
+        if not self._terminal:
+            raise UpstreamUnavailable("the upstream's stream ended without its terminal event")
+        await responder.end(b"".join(self._held))
+        return self._usage
+
+    async def _pass_on(self, events: list[SseEvent]) -> None:
+        out = [raw for event in events for raw in self._released(event)]
+        if out:
+            await self._exchange.responder.write(b"".join(out))
+
+    def _released(self, event: SseEvent) -> list[bytes]:
+        """What may go out now that `event` has come."""
+        if is_terminal(self._wire.api, event):
+            self._terminal = True
+        if not self._needs_reading(event):
+            return [] if self._held and self._hold(event.raw) else [event.raw]
+        parsed = _object(event.data)
+        usage = self._wire.usage(parsed)
+        if usage is not None:
+            self._usage = usage.most(self._usage)
+            if self._hide_usage and is_usage_only(self._wire.api, parsed):
+                return []
+        if self._watch is None:
+            return [event.raw]
+        step = self._watch.feed(parsed)
+        _check(self._decision, step.names)
+        # INVARIANT: what is released is what was inspected, written anew from the parsed event.
+        self._held.append(sse(parsed, event.name.encode()))
+        if step.hold:
+            return []
+        released, self._held = self._held, []
+        return released
+
+    def _needs_reading(self, event: SseEvent) -> bool:
+        if not event.data or event.data == DONE:
+            return False
+        return self._watch is not None or b'"usage"' in event.data
+
+    def _hold(self, raw: bytes) -> bool:
+        self._held.append(raw)
+        return True
+
+
+def _check(decision: Decision, names: list[str] | tuple[str, ...]) -> None:
+    test = decision.answer_tools
+    if test is None:
+        return
+    for name in names:
+        if not test(name):
+            error = ToolDenied(f"the answer calls the tool `{name}`, which the role may not use")
+            decision.refuse("rbac", Stage.PRE_RESPONSE, error)
+            raise error
+    if names:
+        decision.note("rbac", Stage.PRE_RESPONSE, Verdict.ALLOW, "the answer calls permitted tools only")
+
+
+def _object(data: bytes) -> dict[str, object]:
+    try:
+        parsed = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise UpstreamUnavailable("the upstream's answer is not a JSON object")
+    return parsed

@@ -1,0 +1,125 @@
+"""Runs a gateway: one process, one event loop, until it is told to stop.
+
+Promises: the whole document is validated before a socket opens; SIGHUP and a changed file reload it; SIGTERM and SIGINT
+finish the requests under way first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from partywall.config import DocumentChanged, DocumentUnreadable, DocumentWatcher
+from partywall.errors import ConfigError
+from partywall.gateway.app import Gateway
+from partywall.gateway.protocol import GatewayProtocol
+from partywall.platform import Platform
+
+__all__ = ["ServeOptions", "serve"]
+
+_KEEP_ALIVE_SECONDS: Final = 75
+_GRACE_SECONDS: Final = 30
+
+_log = logging.getLogger("partywall.gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """What `partywall serve` was told. Port 0 takes a free one."""
+
+    document: Path
+    host: str = "127.0.0.1"
+    port: int = 8787
+    data_dir: Path = Path(".partywall")
+    unsafe_without_isolation: bool = False
+
+
+async def serve(options: ServeOptions, *, ready: Callable[[str], None]) -> None:
+    """Serve until a signal. `ready` is called with the gateway's URL once it answers.
+
+    Raises:
+        ConfigError: the document can't be served, or the address can't be had.
+    """
+    async with Platform.open(
+        options.document,
+        data_dir=options.data_dir,
+        unsafe_without_isolation=options.unsafe_without_isolation,
+    ) as platform:
+        gateway = Gateway(platform)
+        listener = _listen(options.host, options.port)
+        server = uvicorn.Server(_config(gateway))
+        watching = asyncio.create_task(_watch(platform, options.document))
+        try:
+            announce = asyncio.create_task(_announce(server, listener, options.host, ready))
+            await server.serve(sockets=[listener])
+            await announce
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await gateway.aclose()
+            listener.close()
+
+
+def _config(gateway: Gateway) -> uvicorn.Config:
+    return uvicorn.Config(
+        gateway,
+        http=GatewayProtocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(f"can't listen on {host}:{port}: {error.strerror or error}; choose another --port") from error
+
+
+async def _announce(server: uvicorn.Server, listener: socket.socket, host: str, ready: Callable[[str], None]) -> None:
+    while not server.started:
+        if server.should_exit:
+            return
+        await asyncio.sleep(0.01)
+    name = f"[{host}]" if ":" in host else host
+    ready(f"http://{name}:{listener.getsockname()[1]}")
+
+
+async def _watch(platform: Platform, document: Path) -> None:
+    watcher = DocumentWatcher(document, digest=platform.snapshot.digest)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGHUP, watcher.poke)
+    try:
+        async for change in watcher.changes():
+            await _reload(platform, change)
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+async def _reload(platform: Platform, change: DocumentChanged | DocumentUnreadable) -> None:
+    """Serve the new document; keep the old one when the new one is bad, and say so."""
+    if isinstance(change, DocumentUnreadable):
+        platform.reload_error = change.reason
+        _log.error("the document can't be read, the one in use goes on serving: %s", change.reason)
+        return
+    try:
+        await platform.reload(change.data)
+    except ConfigError as error:
+        _log.error("the new document is refused, the one in use goes on serving:\n%s", error)
+    else:
+        _log.warning("serving document %s", platform.snapshot.digest[:12])

@@ -1,0 +1,202 @@
+"""What every API of the gateway can be asked: the `Wire`.
+
+Promises: pure functions over parsed JSON, one object per API for all tenants, no state. Whatever the JSON, what is
+raised is a `PartywallError`. Nothing outside the named fields is touched.
+
+The order in which a pipeline uses one: `check_request`, `tenant_hints`, `strip_request`, `filter_tools`; then, for the
+answer, `tool_names_in_answer` or a `watch`, and `usage`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Final
+
+from partywall.errors import PartywallError, ToolDenied
+from partywall.gateway.wire import strip
+from partywall.gateway.wire.api import Api
+from partywall.gateway.wire.refusals import Header
+from partywall.gateway.wire.shapes import MAX_NAME_CHARS, JsonObject, Usage, malformed
+from partywall.gateway.wire.strip_list import DOCUMENTED
+from partywall.gateway.wire.tool_choice import Choice, read_choice
+from partywall.gateway.wire.tool_filter import Shelf, filter_shelves, offered_names
+from partywall.gateway.wire.tool_watch import NoCalls, ToolWatch
+from partywall.gateway.wire.upstream_state import refuse_upstream_state
+
+__all__ = ["Wire"]
+
+_READ_BY_US: Final = frozenset(
+    {
+        "background",
+        "container",
+        "conversation",
+        "function_call",
+        "functions",
+        "input",
+        "mcp_servers",
+        "messages",
+        "metadata",
+        "model",
+        "parallel_tool_calls",
+        "previous_response_id",
+        "prompt",
+        "store",
+        "stream",
+        "system",
+        "thread",
+        "tool_choice",
+        "tools",
+        "web_search_options",
+    }
+)
+"""Fields that a decision rests on."""
+
+_SHELVES: Final = ("tools", "functions", "mcp_servers")
+"""Fields that go when nothing is left in them: APIs refuse them empty."""
+
+
+class Wire(ABC):
+    """One API."""
+
+    __slots__ = ("api",)
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+
+    # -- The request ---
+
+    def check_request(self, body: object) -> JsonObject:
+        """`body` as an object whose `model`, `stream` and `tools` have the right shape.
+
+        Raises:
+            BadRequest: they haven't; or a field that a decision rests on is spelled in another case, which some
+                servers (Go's `encoding/json`) would read and we wouldn't.
+        """
+        if not isinstance(body, dict):
+            raise malformed("the request body must be a JSON object")
+        for key in body.keys() - DOCUMENTED[self.api]:
+            if key not in _READ_BY_US and key.casefold() in _READ_BY_US:
+                raise malformed(f"`{key.casefold()}` must be spelled in lower case")
+        _check_model(body.get("model"))
+        stream = body.get("stream")
+        if stream is not None and not isinstance(stream, bool):
+            raise malformed("`stream` must be true or false")
+        if "tools" in body:
+            _check_tools(body["tools"])
+        return body
+
+    def requested_tools(self, body: JsonObject) -> list[str]:
+        """The names of all tools that `body` offers to the model, each once (`tool_names` says how they are called).
+
+        Raises:
+            BadRequest: one can't be named.
+        """
+        return offered_names(self._shelves(body))
+
+    def forced_tool(self, body: JsonObject) -> str | None:
+        """The tool that `body` makes the model call, if it names one.
+
+        Raises:
+            BadRequest: the demand isn't a documented form.
+        """
+        return self._choice(body).forced
+
+    def filter_tools(self, body: JsonObject, allowed: Callable[[str], bool]) -> list[str]:
+        """Take every tool that isn't `allowed` out of `body`, in place; return their names, each once.
+
+        Raises:
+            BadRequest: a tool can't be named.
+            ToolDenied: the tool that must be called is one of them, or some tool must be called and none is left.
+        """
+        choice = self._choice(body)
+        if choice.forced is not None and not allowed(choice.forced):
+            raise ToolDenied(f"the request forces `{choice.forced}`, which the role may not use")
+        shelves = self._shelves(body)
+        removed = filter_shelves(body, shelves, allowed)
+        if removed:
+            _tidy(body, shelves, choice)
+        return list(dict.fromkeys(removed))
+
+    def strip_request(self, body: JsonObject) -> list[str]:
+        """Remove what a client may not choose (`strip_list`), switch storing off, and return the names, for the record.
+
+        Raises:
+            NotFound: `body` refers to something that the vendor stores (`upstream_state`).
+            BadRequest: it asks for what only such a store could serve.
+        """
+        return strip.strip_fields(self.api, body) + refuse_upstream_state(self.api, body)
+
+    def tenant_hints(self, body: JsonObject) -> list[str]:
+        """What `body` says about its tenant, removed from it. Each must equal the credential's tenant."""
+        return strip.tenant_hints(self.api, body)
+
+    # -- The answer ---
+
+    def tool_names_in_answer(self, answer: JsonObject) -> list[str]:  # noqa: ARG002  # an API without tools
+        """The tools that a whole answer calls, or called on the vendor's side.
+
+        Raises:
+            ToolDenied: a call has no name.
+        """
+        return []
+
+    def tool_names_in_event(self, event: JsonObject) -> list[str]:  # noqa: ARG002  # an API without tools
+        """The tools named in one event of a stream; in Chat possibly parts of names. `watch` decides with context."""
+        return []
+
+    def watch(self) -> ToolWatch:
+        """A watch over one stream's tool calls."""
+        return NoCalls()
+
+    @abstractmethod
+    def usage(self, message: JsonObject) -> Usage | None:
+        """The tokens that an answer or event reports. Over a stream, take the `most` of all."""
+
+    # -- Our refusals ---
+
+    @abstractmethod
+    def error_body(self, error: PartywallError, request_id: str) -> tuple[list[Header], bytes]:
+        """The headers (`content-length` apart) and body that make the official client raise the class for `error`."""
+
+    @abstractmethod
+    def error_events(self, error: PartywallError, request_id: str) -> bytes:
+        """What to write into a stream that has begun, so that the official client raises. Ends the stream."""
+
+    # -- What the APIs differ in ---
+
+    def _shelves(self, body: JsonObject) -> list[Shelf]:  # noqa: ARG002  # an API without tools
+        """Every list in `body` that offers tools."""
+        return []
+
+    def _choice(self, body: JsonObject) -> Choice:
+        """What `body` demands of the model's tools."""
+        return read_choice(body)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.api})"
+
+
+def _check_model(model: object) -> None:
+    if not isinstance(model, str) or not 0 < len(model) <= MAX_NAME_CHARS or not model.isprintable():
+        raise malformed(f"`model` must be a string of 1 to {MAX_NAME_CHARS} printable characters")
+
+
+def _check_tools(tools: object) -> None:
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        raise malformed("`tools` must be a list of objects")
+
+
+def _tidy(body: JsonObject, shelves: list[Shelf], choice: Choice) -> None:
+    """Leave a request that its API still takes, after tools were taken out of it."""
+    for member in _SHELVES:
+        if body.get(member) == []:
+            del body[member]
+    if "functions" not in body:
+        body.pop("function_call", None)
+    if any(shelf.entries for shelf in shelves):
+        return
+    if choice.must_call:
+        raise ToolDenied("the request demands a tool call, and the role may use none of its tools")
+    body.pop("tool_choice", None)
+    body.pop("parallel_tool_calls", None)

@@ -1,0 +1,73 @@
+"""Chat completions.
+
+Tools are offered in `tools`, in the older `functions`, in the `tools` of a single message (an extension of SGLang), and
+by fields that switch a search on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from partywall.gateway.wire.api import Api
+from partywall.gateway.wire.chat_calls import ChatCalls, names_called, pieces_of_names
+from partywall.gateway.wire.openai_family import OpenAIWire
+from partywall.gateway.wire.shapes import JsonObject, malformed, objects
+from partywall.gateway.wire.tool_choice import Choice, read_choice, read_function_call
+from partywall.gateway.wire.tool_filter import Shelf, shelf_at
+from partywall.gateway.wire.tool_watch import ToolWatch
+
+__all__ = ["ChatWire"]
+
+_SWITCHES: Final = {"web_search_options": "web_search", "search_parameters": "web_search"}
+"""Fields whose presence is a tool: OpenAI's and xAI's."""
+
+
+class ChatWire(OpenAIWire):
+    """`/v1/chat/completions`."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(Api.CHAT)
+
+    def requested_tools(self, body: JsonObject) -> list[str]:
+        names = super().requested_tools(body)
+        return names + [name for name in _switched_on(body).values() if name not in names]
+
+    def filter_tools(self, body: JsonObject, allowed: Callable[[str], bool]) -> list[str]:
+        removed = super().filter_tools(body, allowed)
+        for field, name in _switched_on(body).items():
+            if not allowed(name):
+                del body[field]
+                removed.append(name)
+        return list(dict.fromkeys(removed))
+
+    def tool_names_in_answer(self, answer: JsonObject) -> list[str]:
+        return [name for choice in objects(answer.get("choices")) for name in names_called(choice.get("message"))]
+
+    def tool_names_in_event(self, event: JsonObject) -> list[str]:
+        names = []
+        for choice in objects(event.get("choices")):
+            names += pieces_of_names(choice.get("delta")) + names_called(choice.get("message"))
+        return names
+
+    def watch(self) -> ToolWatch:
+        return ChatCalls()
+
+    def _shelves(self, body: JsonObject) -> list[Shelf]:
+        shelves = shelf_at(body, "tools") + shelf_at(body, "functions")
+        for message in objects(body.get("messages")):
+            if message.get("tools") is not None:
+                shelves += shelf_at(message, "tools", "messages.tools")
+        return shelves
+
+    def _choice(self, body: JsonObject) -> Choice:
+        choice, older = read_choice(body), read_function_call(body)
+        if choice.forced is not None and older.forced is not None and choice.forced != older.forced:
+            raise malformed("`tool_choice` and `function_call` can't force two tools")
+        return Choice(choice.must_call or older.must_call, choice.forced or older.forced)
+
+
+def _switched_on(body: JsonObject) -> dict[str, str]:
+    return {field: name for field, name in _SWITCHES.items() if body.get(field) is not None}

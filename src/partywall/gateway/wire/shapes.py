@@ -1,0 +1,72 @@
+"""The few shapes that every API shares, and the two ways in which one can be wrong.
+
+Promises: whatever JSON comes in, what these helpers raise is a `PartywallError`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from partywall.errors import BadRequest, ToolDenied
+
+__all__ = [
+    "MAX_NAME_CHARS",
+    "JsonObject",
+    "Usage",
+    "malformed",
+    "objects",
+    "squash",
+    "token_count",
+    "unnameable_call",
+]
+
+JsonObject = dict[str, object]
+"""A JSON object as orjson parsed it."""
+
+MAX_NAME_CHARS: Final = 256
+"""Longest model or tool name. OpenAI and Anthropic allow 64 and 128 for tools; names end in decision records."""
+
+
+class Usage(NamedTuple):
+    """Tokens of one answer. `tokens_in` counts what was read from a prompt cache too, on every API."""
+
+    tokens_in: int
+    tokens_out: int
+
+    def most(self, other: Usage | None) -> Usage:
+        """The larger of both figures: the events of a stream carry running totals, some of them only one of the two."""
+        if other is None:
+            return self
+        return Usage(max(self.tokens_in, other.tokens_in), max(self.tokens_out, other.tokens_out))
+
+
+def malformed(what: str) -> BadRequest:
+    """The refusal of a request whose shape is wrong; `what` names the field and never quotes a value."""
+    return BadRequest(what, public_message=f"{what[:1].upper()}{what[1:]}.")
+
+
+def unnameable_call(what: str) -> ToolDenied:
+    """The refusal of an answer that calls a tool which can't be named: nothing can be decided about it."""
+    return ToolDenied(f"the answer holds a tool call that can't be named: {what}")
+
+
+def objects(value: object) -> Iterator[JsonObject]:
+    """The JSON objects in `value`, when it is a list; nothing otherwise."""
+    if isinstance(value, list):
+        for item in value:
+            if isinstance(item, dict):
+                yield item
+
+
+def squash(key: str) -> str:
+    """`key` without case, `-` and `_`: `x-org-id`, `X_Org_ID` and `xOrgId` are one spelling of one thing.
+
+    `casefold`, because parsers that ignore case (Go's `encoding/json`) read the long s and the Kelvin sign as letters.
+    """
+    return key.casefold().replace("_", "").replace("-", "")
+
+
+def token_count(value: object) -> int:
+    """`value` as a count of tokens; 0 for what is none, since an upstream's figures are not to be trusted."""
+    return value if type(value) is int and value > 0 else 0

@@ -1,0 +1,97 @@
+"""Taking out of a request body what its client may not choose, and what it says about its tenant.
+
+Promises: after `strip_fields` no field of the strip list is left, at the top level or in `metadata`, however it is
+spelled; `tenant_hints` returns what the body says about its tenant and removes it.
+
+Doesn't promise: to look into messages. `upstream_state` does, for the ids that stand there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import orjson
+
+from partywall.gateway.wire.api import Api
+from partywall.gateway.wire.shapes import JsonObject, squash
+from partywall.gateway.wire.strip_list import DOCUMENTED, STRIP_LIST, STRIP_PREFIXES, TENANT_FIELDS
+
+__all__ = ["MAX_REPORTED_CHARS", "strip_fields", "tenant_hints"]
+
+MAX_REPORTED_CHARS: Final = 128
+"""Names and hints go into decision records; a client doesn't get to fill those."""
+
+
+def strip_fields(api: Api, body: JsonObject) -> list[str]:
+    """Remove what `STRIP_LIST` names, and return the names as the client spelled them, sorted."""
+    listed = STRIP_LIST[api]
+    stripped = []
+    for key in body.keys() - DOCUMENTED[api]:
+        name = squash(key)
+        if name in listed or name.startswith(STRIP_PREFIXES):
+            del body[key]
+            stripped.append(key[:MAX_REPORTED_CHARS])
+    stripped += _strip_metadata(body) + _strip_cache_settings(body) + _forbid_storing(api, body)
+    stripped.sort()
+    return stripped
+
+
+def tenant_hints(api: Api, body: JsonObject) -> list[str]:
+    """What `body` says about its tenant, at the top level and in `metadata`, removed from it.
+
+    A value that isn't a string comes back as `json:` and its JSON, which no tenant id can equal: the number 42 is not
+    the tenant `42`.
+    """
+    hints = _take_hints(body, body.keys() - DOCUMENTED[api])
+    metadata = body.get("metadata")
+    if isinstance(metadata, dict):
+        hints += _take_hints(metadata, set(metadata))
+    return hints
+
+
+def _strip_metadata(body: JsonObject) -> list[str]:
+    """LiteLLM keeps its own record of the caller among the caller's metadata."""
+    metadata = body.get("metadata")
+    if not isinstance(metadata, dict):
+        return []
+    foreign = [key for key in metadata if squash(key).startswith(STRIP_PREFIXES)]
+    for key in foreign:
+        del metadata[key]
+    return [f"metadata.{key[:MAX_REPORTED_CHARS]}" for key in foreign]
+
+
+def _strip_cache_settings(body: JsonObject) -> list[str]:
+    """OpenAI's two fields about its cache, as far as they reach beyond this request.
+
+    `prompt_cache_retention` may shorten how long the vendor keeps the prompt. It may not lengthen it: how long is a
+    property of the target, like zero retention, and what outlives its request can outlive its tenant (C12).
+    `comparison_response_id` compares this prompt with an earlier one of the account, anybody's (C8).
+    """
+    stripped = []
+    if body.get("prompt_cache_retention", "in_memory") not in ("in_memory", "in-memory", None):
+        del body["prompt_cache_retention"]
+        stripped.append("prompt_cache_retention")
+    options = body.get("prompt_cache_options")
+    if isinstance(options, dict) and "comparison_response_id" in options:
+        del options["comparison_response_id"]
+        stripped.append("prompt_cache_options.comparison_response_id")
+    return stripped
+
+
+def _forbid_storing(api: Api, body: JsonObject) -> list[str]:
+    """What the vendor stores lies under one account, where anybody's id finds it (C37). Responses stores by default."""
+    if api is not Api.RESPONSES and (api is not Api.CHAT or "store" not in body):
+        return []
+    asked = body.get("store")
+    body["store"] = False
+    return ["store"] if asked else []
+
+
+def _take_hints(holder: JsonObject, candidates: set[str]) -> list[str]:
+    names = sorted(key for key in candidates if squash(key) in TENANT_FIELDS)
+    return [_as_hint(holder.pop(name)) for name in names]
+
+
+def _as_hint(value: object) -> str:
+    text = value if isinstance(value, str) else "json:" + orjson.dumps(value).decode()
+    return text[:MAX_REPORTED_CHARS]

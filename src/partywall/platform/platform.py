@@ -1,0 +1,96 @@
+"""`Platform`: the library's front door. The gateway uses nothing else.
+
+Promises: what opens is whole: a document that can't be read, that is ambiguous, or that asks for what this build can't
+honour is refused before anything is served. Reloading keeps the old document when the new one is bad, and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from partywall.errors import ConfigError
+from partywall.identity import Headers
+from partywall.platform.salts import Salter
+from partywall.platform.snapshot import Snapshot
+from partywall.platform.source import Source
+from partywall.tenancy import TenantScope
+from partywall.trail import Trail
+
+__all__ = ["Platform"]
+
+
+class Platform:
+    """One document and one data directory, open. Get one with `Platform.open`."""
+
+    def __init__(self, snapshot: Snapshot, trail: Trail, salter: Salter, source: Source) -> None:
+        self.snapshot = snapshot
+        self.trail = trail
+        self.salter = salter
+        self.source = source
+        self.reload_error: str | None = None
+        """Why the newest document on disk is not the one that serves; None when it is."""
+        self._listeners: list[Callable[[Snapshot], None]] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        document: str | Path,
+        *,
+        data_dir: str | Path = ".partywall",
+        unsafe_without_isolation: bool = False,
+    ) -> AsyncIterator[Platform]:
+        """Open the document at the path `document` and its data directory, for the length of the block.
+
+        `unsafe_without_isolation` permits `isolation_model: none`; it is refused otherwise.
+
+        Raises:
+            ConfigError: the document can't be served, or the data directory can't be trusted.
+        """
+        source = Source(Path(document), unsafe_without_isolation=unsafe_without_isolation)
+        snapshot = await asyncio.to_thread(source.read)
+        directory = Path(data_dir)
+        await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
+        trail = Trail.open(directory, durability=snapshot.server.trail_durability)
+        try:
+            platform = cls(snapshot, trail, Salter.open(directory), source)
+            try:
+                yield platform
+            finally:
+                await platform.snapshot.authenticator.aclose()
+        finally:
+            await trail.aclose()
+
+    async def authenticate(self, headers: Headers) -> TenantScope:
+        """The scope of whoever sent `headers` (a mapping, or pairs of names and values).
+
+        Raises:
+            MissingIdentity: there is no credential.
+            InvalidCredential: there is one, and it doesn't verify.
+            TenantMismatch: a header names another tenant than the credential does.
+        """
+        return await self.snapshot.authenticator.authenticate(headers)
+
+    def on_reload(self, listener: Callable[[Snapshot], None]) -> None:
+        """Call `listener` with each new snapshot, before it serves. It may raise `ConfigError` to refuse it."""
+        self._listeners.append(listener)
+
+    async def reload(self, data: bytes | None = None) -> None:
+        """Serve the document anew: `data`, or what its file holds now.
+
+        Raises:
+            ConfigError: it is bad. The old one goes on serving, and `reload_error` says why.
+        """
+        try:
+            snapshot = await asyncio.to_thread(self.source.read, data)
+            for listener in self._listeners:
+                listener(snapshot)
+        except ConfigError as error:
+            self.reload_error = str(error)
+            raise
+        old, self.snapshot = self.snapshot, snapshot
+        self.reload_error = None
+        await old.authenticator.aclose()

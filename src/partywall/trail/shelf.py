@@ -1,0 +1,151 @@
+"""One file of decisions, read in short strokes, each row checked before it is handed out.
+
+Promises: a row whose tenant, id, time or verdict isn't what its two halves say, or that names another tenant than the
+file's, is dropped and reported, never returned (the verification wall). No lock that a writer waits for is held, and
+none at all between two strokes.
+
+Doesn't promise: a snapshot. A record completed while it is read shows one state or the other.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from partywall.errors import TrailUnavailable
+from partywall.tenancy import TenantId
+from partywall.trail.database import SCHEMA_VERSION
+from partywall.trail.placement import Placement
+from partywall.trail.record import DecisionRecord, Verdict, decode
+
+__all__ = ["Alarm", "Query", "Row", "Shelf"]
+
+_LOCK_WAIT_SECONDS: Final = 2.0
+_FIRST_SEQ: Final = -(2**63)
+_LAST_SEQ: Final = 2**63 - 1
+
+_COLUMNS: Final = "SELECT seq, id, tenant, time, verdict, admission, completion FROM decisions"
+_MATCH: Final = "AND time >= ?3 AND (?4 IS NULL OR verdict = ?4)"
+_OLDEST_FIRST: Final = f"{_COLUMNS} WHERE (time, seq) > (?1, ?2) {_MATCH} ORDER BY time, seq LIMIT ?5"
+_NEWEST_FIRST: Final = f"{_COLUMNS} WHERE (time, seq) < (?1, ?2) {_MATCH} ORDER BY time DESC, seq DESC LIMIT ?5"
+_AFTER: Final = f"{_COLUMNS} WHERE seq > ? ORDER BY seq LIMIT ?"
+_BETWEEN: Final = f"{_COLUMNS} WHERE seq BETWEEN ? AND ? ORDER BY seq"
+_LAST: Final = f"{_COLUMNS} ORDER BY seq DESC LIMIT 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something that must not be in a tenant's file, or a file that can't be read. Holds ids, never content."""
+
+    tenant: TenantId | None
+    """Whose file; None for the platform's own."""
+    seq: int | None
+    """Which row; None when it is the file itself."""
+    reason: str
+
+    def __str__(self) -> str:
+        whose = "the platform" if self.tenant is None else f"tenant `{self.tenant}`"
+        where = "" if self.seq is None else f", row {self.seq}"
+        return f"decisions of {whose}{where}: {self.reason}"
+
+
+class Row(NamedTuple):
+    """As stored, unchecked. The types are what the schema says; a planted row may hold others."""
+
+    seq: int
+    id: str
+    tenant: str | None
+    time: float
+    verdict: str
+    admission: bytes
+    completion: bytes | None
+
+
+class Query(NamedTuple):
+    """What `Shelf.scan` looks for."""
+
+    since: float | None
+    verdict: Verdict | None
+    newest_first: bool
+    page_rows: int
+
+
+class Shelf:
+    """One tenant's file, or the platform's own for None."""
+
+    __slots__ = ("_on_alarm", "_placement", "tenant")
+
+    def __init__(self, placement: Placement, tenant: TenantId | None, on_alarm: Callable[[Alarm], None]) -> None:
+        self.tenant = tenant
+        self._placement = placement
+        self._on_alarm = on_alarm
+
+    def scan(self, query: Query) -> Iterator[DecisionRecord]:
+        """The records that match, in the order of their time.
+
+        Raises:
+            TrailUnavailable: the file can't be read.
+        """
+        since = -math.inf if query.since is None else query.since
+        statement = _NEWEST_FIRST if query.newest_first else _OLDEST_FIRST
+        time, seq = (math.inf, _LAST_SEQ) if query.newest_first else (since, _FIRST_SEQ)
+        verdict = None if query.verdict is None else query.verdict.value
+        while True:
+            rows = self._select(statement, (time, seq, since, verdict, query.page_rows))
+            yield from self.checked(rows)
+            if len(rows) < query.page_rows:
+                return
+            time, seq = rows[-1].time, rows[-1].seq
+
+    def after(self, seq: int, limit: int) -> list[Row]:
+        """The rows written after row `seq`, in the order of their writing. Raises as `scan` does."""
+        return self._select(_AFTER, (seq, limit))
+
+    def between(self, first: int, last: int) -> list[Row]:
+        """The rows `first` to `last` as they are now. Raises as `scan` does."""
+        return self._select(_BETWEEN, (first, last))
+
+    def last_seq(self) -> int:
+        """The number of the newest row; 0 when there is none. Raises as `scan` does."""
+        rows = self._select(_LAST, ())
+        return rows[0].seq if rows else 0
+
+    def checked(self, rows: list[Row]) -> Iterator[DecisionRecord]:
+        """The rows that belong here, as records; an alarm for each of the others."""
+        for row in rows:
+            try:
+                yield self._verified(row)
+            except ValueError as error:
+                self._on_alarm(Alarm(self.tenant, row.seq, str(error)))
+
+    def _verified(self, row: Row) -> DecisionRecord:
+        if row.tenant != self.tenant:
+            raise ValueError("the row belongs to another tenant")
+        record = decode(row.admission, row.completion)
+        if record.tenant != self.tenant:
+            raise ValueError("what the row holds belongs to another tenant")
+        if (record.id, record.time, record.verdict) != (row.id, row.time, row.verdict):
+            raise ValueError("the row's columns contradict what it holds")
+        return record
+
+    def _select(self, statement: str, parameters: tuple[object, ...]) -> list[Row]:
+        path = self._placement.find(self.tenant)
+        if path is None:
+            return []
+        uri = f"{path.as_uri()}?mode=ro"
+        try:
+            with closing(
+                sqlite3.connect(uri, uri=True, timeout=_LOCK_WAIT_SECONDS, isolation_level=None)
+            ) as connection:
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if version == 0:
+                    return []  # made this moment; its schema isn't committed yet
+                if version > SCHEMA_VERSION:
+                    raise TrailUnavailable(f"`{path}` was written by a newer partywall (schema {version})")
+                return [Row._make(found) for found in connection.execute(statement, parameters)]
+        except sqlite3.Error as error:
+            raise TrailUnavailable(f"can't read `{path}`: {error}") from error

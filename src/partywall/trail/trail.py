@@ -1,0 +1,167 @@
+"""`Trail`: where a decision goes before anything leaves the gateway.
+
+Promises: `admit` returns when the record is committed and raises when it can't be, so that no trail means no data. What
+is committed survives `kill -9`; with `durability="full"` it survives a power cut, which may cost the last commits
+otherwise. A fault in one tenant's file refuses that tenant's requests and nobody else's. What waits is bounded, per
+tenant and in all. Several processes may write to the same files.
+
+Doesn't promise: that a completion outlives a crash within the twenty milliseconds that it may wait for company; to
+follow a fork (open it in the process that serves).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from partywall.errors import TrailUnavailable
+from partywall.tenancy import TenantId
+from partywall.trail.database import Completion, Insertion
+from partywall.trail.placement import Placement
+from partywall.trail.queue import Line, fail
+from partywall.trail.record import DecisionRecord, encode_admission, encode_completion
+from partywall.trail.writer import Writer
+
+__all__ = ["Durability", "Trail"]
+
+Durability = Literal["normal", "full"]
+
+_log = logging.getLogger(__name__)
+
+
+class Trail:
+    """The writing side. Make one with `Trail.open`, on the event loop that uses it."""
+
+    def __init__(self, writer: Writer, *, max_waiting: int, max_waiting_per_tenant: int) -> None:
+        self._writer = writer
+        self._max_waiting = max_waiting
+        self._max_waiting_per_tenant = max_waiting_per_tenant
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        data_dir: Path,
+        *,
+        durability: Durability = "normal",
+        max_open_files: int = 256,
+        max_waiting: int = 10_000,
+        max_waiting_per_tenant: int = 2_000,
+        lock_patience_seconds: float = 2.0,
+    ) -> Trail:
+        """Open the trail below `data_dir`, making the folder if need be. Call it on the running event loop.
+
+        The platform's own file is opened here and now, so that a directory that can't be written stops the start.
+
+        Raises:
+            TrailUnavailable: the directory or that file can't be used.
+        """
+        writer = Writer(
+            Placement(data_dir),
+            durable=durability == "full",
+            max_open_files=max_open_files,
+            lock_patience_seconds=lock_patience_seconds,
+        )
+        try:
+            writer.open_now(None)
+        except (sqlite3.Error, OSError) as error:
+            raise TrailUnavailable(f"can't open the trail in `{data_dir}`: {error}") from error
+        return cls(writer, max_waiting=max_waiting, max_waiting_per_tenant=max_waiting_per_tenant)
+
+    async def admit(self, record: DecisionRecord) -> None:
+        """Return once what `record` says now is committed.
+
+        A record whose `outcome` is known already (a refusal) is written whole. One that was admitted before is
+        completed. After a cancellation the record is there or not; `complete` does the right thing in both cases.
+
+        Raises:
+            TrailUnavailable: it isn't; refuse the request.
+        """
+        if record.admitted:
+            await self.complete(record)
+            return
+        line = self._line(record.tenant)
+        if self._writer.is_cooling(line):
+            raise TrailUnavailable(line.fault or "")
+        waiter = self._insert(line, record)
+        self._writer.hurry(line)
+        try:
+            await waiter
+        except TrailUnavailable:
+            record.admitted = False
+            raise
+
+    def complete(self, record: DecisionRecord) -> asyncio.Future[None]:
+        """Queue what is known now that the request has ended, and return a future that nobody has to await.
+
+        It is done when the completion is committed, and fails with TrailUnavailable when it can't be. A record that
+        was never admitted is written whole. How a request ended is written once: a second completion is refused.
+        """
+        try:
+            line = self._line(record.tenant)
+        except TrailUnavailable as error:
+            _log.error("the completion of %s is lost: %s", record.id, error)
+            return self._lost(error)
+        self._writer.linger(line)
+        if not record.admitted:
+            return self._insert(line, record)
+        waiter = self._loop.create_future()
+        line.batch.complete(Completion(record.verdict.value, encode_completion(record), record.id), waiter)
+        self._writer.waiting += 1
+        return waiter
+
+    async def flush(self) -> None:
+        """Return when everything queued before this call is written or has failed."""
+        waiters = [waiter for line in self._writer.lines.values() for waiter in line.waiters()]
+        self._writer.hurry_all()
+        if waiters:
+            await asyncio.wait(waiters)
+
+    async def aclose(self) -> None:
+        """Write what waits, close the files. Nothing is admitted from here on. Closing twice does nothing."""
+        if not self._closed:
+            self._closed = True
+            await self._writer.aclose()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether admissions can be written at all: open, not overflowing, the platform's own file writable.
+
+        One tenant's fault isn't the platform's: it shows in `faults`, and refuses that tenant alone.
+        """
+        return not self._closed and self._writer.waiting < self._max_waiting and None not in self.faults
+
+    @property
+    def faults(self) -> Mapping[TenantId | None, str]:
+        """Whose last write failed, and why; None stands for the platform. For operators only."""
+        return {tenant: line.fault for tenant, line in self._writer.lines.items() if line.fault is not None}
+
+    def _line(self, tenant: TenantId | None) -> Line:
+        """The tenant's line, if it may take another record."""
+        line = self._writer.line(tenant)
+        if self._closed:
+            raise TrailUnavailable("the trail is closed")
+        if self._writer.waiting >= self._max_waiting or len(line.batch) >= self._max_waiting_per_tenant:
+            raise TrailUnavailable(f"too many records wait to be written, {len(line.batch)} of {line.name}")
+        return line
+
+    def _insert(self, line: Line, record: DecisionRecord) -> asyncio.Future[None]:
+        waiter = self._loop.create_future()
+        completion = None if record.outcome is None else encode_completion(record)
+        row = Insertion(
+            record.id, record.tenant, record.time, record.verdict.value, encode_admission(record), completion
+        )
+        line.batch.insert(row, waiter)
+        record.admitted = True
+        self._writer.waiting += 1
+        return waiter
+
+    def _lost(self, error: TrailUnavailable) -> asyncio.Future[None]:
+        waiter = self._loop.create_future()
+        fail(waiter, str(error))
+        return waiter
