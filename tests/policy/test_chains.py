@@ -57,9 +57,7 @@ def test_narrower_levels_never_remove(
 
 
 @given(CHAINS, CHAINS)
-def test_each_kind_once_in_order_of_first_mention(
-    wide: tuple[ChainEntry, ...], narrow: tuple[ChainEntry, ...]
-) -> None:
+def test_each_kind_once_in_order_of_first_mention(wide: tuple[ChainEntry, ...], narrow: tuple[ChainEntry, ...]) -> None:
     kinds = [policy.kind for policy in merge((wide, narrow), "partywall")]
     assert kinds == list(dict.fromkeys(entry.kind for entry in (*wide, *narrow)))
 

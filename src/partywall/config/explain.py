@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from pydantic import BaseModel
@@ -81,6 +82,8 @@ def explain(model: type[BaseModel], data: object, errors: Iterable[ErrorDetails]
     plain: list[Finding] = []
     unions: dict[tuple[str | int, ...], list[Finding]] = {}
     for finding in (led_back(model, data, error) for error in errors):
+        if _is_echo(finding):
+            continue
         if finding.kind == "extra_forbidden" and any(map(names_secret, _close_keys(finding))):
             index.hide(finding.path)  # `api_ky: …` holds a key all the same
         if finding.branch is None:
@@ -91,6 +94,16 @@ def explain(model: type[BaseModel], data: object, errors: Iterable[ErrorDetails]
     for path, findings in unions.items():
         problems += _union_problems(path, findings, index)
     return problems
+
+
+def _is_echo(finding: Finding) -> bool:
+    """Whether pydantic calls a list too short only because it left out the entries that it has refused already."""
+    value = finding.value
+    return (
+        finding.kind == "too_short"
+        and isinstance(value, list | dict)
+        and len(value) >= finding.error["ctx"]["min_length"]
+    )
 
 
 # -- One problem ------------------------------------------------------------------------------------------------------
@@ -150,7 +163,13 @@ def _known_keys(finding: Finding) -> list[str]:
 
 
 def _close_keys(finding: Finding) -> list[str]:
-    return difflib.get_close_matches(str(finding.error["loc"][-1]), _known_keys(finding))
+    return _close(str(finding.error["loc"][-1]), tuple(_known_keys(finding)))
+
+
+@lru_cache(maxsize=256)
+def _close(word: str, known: tuple[str, ...]) -> list[str]:
+    # Remembered because one slip in a generated document is made ten thousand times.
+    return difflib.get_close_matches(word, known)
 
 
 def _missing_key(finding: Finding) -> tuple[str, str]:
@@ -171,7 +190,7 @@ def _not_allowed(finding: Finding) -> tuple[str, str]:
     expected = finding.error["ctx"]["expected"]
     allowed = _QUOTED.findall(expected) or [expected]
     given = finding.error["input"]
-    close = difflib.get_close_matches(given, allowed, n=1) if isinstance(given, str) else []
+    close = _close(given, tuple(allowed)) if isinstance(given, str) else []
     meant = f"; did you mean `{close[0]}`?" if close else ""
     return f"{_described(finding)} is not allowed here{meant}", _choice("allowed", allowed)
 
@@ -247,7 +266,9 @@ def _union_problems(path: tuple[str | int, ...], findings: list[Finding], index:
 
 
 def _is_other_shape(path: tuple[str | int, ...], findings: Sequence[Finding]) -> bool:
-    return all(finding.path == path and finding.kind in _WANTED for finding in findings)
+    return all(
+        finding.path == path and finding.kind in _WANTED and finding.kind.endswith("_type") for finding in findings
+    )
 
 
 def _reason(path: tuple[str | int, ...], finding: Finding) -> str:

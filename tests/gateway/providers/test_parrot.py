@@ -385,6 +385,14 @@ def test_no_body_breaks_it(api: Api, body: Body, stream: bool) -> None:
         orjson.loads(said.body)
 
 
+@pytest.mark.parametrize("odd", [{}, [], {"x": []}, 0, True, None])
+def test_odd_values_where_words_are_expected(odd: object) -> None:
+    """Found by the property above: `type` may be unhashable."""
+    for more in ({"response_format": {"type": odd}}, {"tool_choice": {"type": odd}}, {"tools": [{"name": odd}]}):
+        assert say(Api.CHAT, asked(Api.CHAT, "x", tool_choice="required") | more).status == 200
+    assert say(Api.CHAT, {"messages": [{"role": odd, "content": odd}], "model": odd, "n": odd}).status == 200
+
+
 def test_depth_and_breadth_cost_no_more_than_their_size() -> None:
     deep: object = ["bottom"] * 5_000
     for _ in range(900):

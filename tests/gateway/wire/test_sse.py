@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partywall.errors import UpstreamUnavailable
@@ -35,6 +35,7 @@ def _split(*chunks: bytes) -> list[SseEvent]:
     return events + splitter.flush()
 
 
+@settings(deadline=None)
 @given(_STREAMS)
 def test_cut_at_every_byte_the_events_are_the_same(stream: bytes) -> None:
     whole = _split(stream)
@@ -44,6 +45,7 @@ def test_cut_at_every_byte_the_events_are_the_same(stream: bytes) -> None:
     assert _split(*(stream[i : i + 1] for i in range(len(stream)))) == whole
 
 
+@settings(deadline=None)
 @given(_STREAMS, st.lists(st.integers(0, 200), max_size=8))
 def test_cut_in_many_places_the_events_are_the_same(stream: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(cut for cut in cuts if cut <= len(stream)), len(stream)]

@@ -1,7 +1,7 @@
 """The parrot's Messages API, whole and streamed.
 
-Shapes after https://platform.claude.com/docs/en/api/messages and
-https://platform.claude.com/docs/en/build-with-claude/streaming.
+The shapes are those of the official client's types (https://github.com/anthropics/anthropic-sdk-python), which the
+tests validate.
 """
 
 from __future__ import annotations

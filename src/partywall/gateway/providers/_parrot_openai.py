@@ -1,6 +1,6 @@
 """The parrot's chat completions, completions and embeddings, whole and streamed.
 
-Shapes after https://developers.openai.com/api/reference/resources/chat, `/completions` and `/embeddings`.
+The shapes are those of the official client's types (https://github.com/openai/openai-python), which the tests validate.
 """
 
 from __future__ import annotations

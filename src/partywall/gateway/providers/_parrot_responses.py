@@ -1,7 +1,8 @@
 """The parrot's Responses API, whole and streamed.
 
-Shapes after https://developers.openai.com/api/reference/resources/responses and its streaming events. A stream always
-ends with `response.completed`, whose `response` equals the whole answer.
+The shapes are those of the official client's types (https://github.com/openai/openai-python), which the tests validate.
+A stream always ends with `response.completed`, whose `response` is the whole answer. `tools`, `metadata` and the like
+are not echoed in their own fields; they are in the text.
 """
 
 from __future__ import annotations

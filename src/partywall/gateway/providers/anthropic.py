@@ -6,9 +6,9 @@ headers stay here.
 Doesn't promise: a prefix cache of the tenant's own. Anthropic divides caches by workspace, and a credential belongs to
 a workspace: give each tenant its own.
 
-Sources, read in October 2026: https://platform.claude.com/docs/en/api/messages (`metadata.user_id`, `diagnostics`,
-`inference_geo`), https://platform.claude.com/docs/en/api/versioning (`anthropic-version`),
-https://platform.claude.com/docs/en/build-with-claude/prompt-caching.
+Sources, read in October 2026: the official client's types (`metadata.user_id`, `diagnostics`, `inference_geo`, the
+workspace header); https://platform.claude.com/docs/en/build-with-claude/prompt-caching, and for the division by
+workspace, in force since February 2026, https://herdingbots.ai/primers/prompt-caching-workspace-isolation.
 """
 
 from __future__ import annotations

@@ -7,19 +7,20 @@ Doesn't promise: isolation inside Ollama, OpenAI, Azure or an unknown compatible
 partition of its prefix cache; a tenant's own credential or its own upstream is the wall there.
 
 Sources, read in October 2026:
-- OpenAI: https://developers.openai.com/api/docs/guides/prompt-caching (`prompt_cache_key` steers routing within one
-  organisation), https://help.openai.com/en/articles/5428082 (`safety_identifier`). Only chat and responses take them;
-  completions and embeddings have `user`.
+- OpenAI: https://developers.openai.com/api/docs/guides/prompt-caching (`prompt_cache_key` steers the routing to a
+  cache, no more), https://help.openai.com/en/articles/5428082 (`safety_identifier`). By the official client's types
+  only chat and responses take them; completions and embeddings have `user`.
 - Azure: https://learn.microsoft.com/azure/foundry/openai/how-to/prompt-caching (caches are per subscription); models
   of other makers answer `prompt_cache_key` with 400 (https://github.com/zed-industries/zed/issues/52000), so `user`,
   which the API has had from its first version, is sent instead.
-- vLLM: https://docs.vllm.ai/en/stable/serving/openai_compatible_server.html (`cache_salt`); Messages takes it since
-  https://github.com/vllm-project/vllm/pull/49498 and dropped it in silence before.
+- vLLM: https://docs.vllm.ai/en/stable/serving/online_serving/openai_compatible_server/ and the `protocol.py` of each
+  API (`cache_salt`, 1 to 1,024 characters); Messages takes it since https://github.com/vllm-project/vllm/pull/49498
+  and dropped it in silence before.
 - SGLang: `python/sglang/srt/entrypoints/openai/protocol.py`; its embeddings and Messages schemas have no salt.
 - TensorRT-LLM: `tensorrt_llm/serve/openai_protocol.py`; only chat has `cache_salt`, and completions forbid unknown
   fields.
-- llama.cpp: `tools/server/README.md` (`cache_prompt`) and `tools/server/server-chat.cpp`: responses keep the field on
-  their way to chat, Messages lose it.
+- llama.cpp: `tools/server/server-schema.cpp` (`cache_prompt`) and `tools/server/server-chat.cpp`: responses keep the
+  field on their way to chat, Messages lose it.
 - Ollama: https://docs.ollama.com/api/openai-compatibility, https://docs.ollama.com/api/anthropic-compatibility.
 """
 

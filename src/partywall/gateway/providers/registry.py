@@ -33,20 +33,20 @@ __all__ = ["DEFAULT_BASE_URLS", "parse_provider", "resolve"]
 DEFAULT_BASE_URLS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "openai": "https://api.openai.com/v1",  # developers.openai.com/api/reference/overview
-        "anthropic": "https://api.anthropic.com/v1",  # platform.claude.com/docs/en/api/overview
-        "cerebras": "https://api.cerebras.ai/v1",  # inference-docs.cerebras.ai/resources/openai
-        "deepinfra": "https://api.deepinfra.com/v1/openai",  # deepinfra.com/docs/openai_api
+        "anthropic": "https://api.anthropic.com/v1",  # the official client's default
+        "cerebras": "https://api.cerebras.ai/v1",  # github.com/xyzs996/free-llm-api/discussions/4
+        "deepinfra": "https://api.deepinfra.com/v1/openai",  # the same
         "deepseek": "https://api.deepseek.com",  # api-docs.deepseek.com
-        "fireworks": "https://api.fireworks.ai/inference/v1",  # docs.fireworks.ai
+        "fireworks": "https://api.fireworks.ai/inference/v1",  # docs.pipecat.ai/server/services/llm/fireworks
         "groq": "https://api.groq.com/openai/v1",  # console.groq.com/docs/openai
         "mistral": "https://api.mistral.ai/v1",  # docs.mistral.ai/resources/migration-guides
-        "openrouter": "https://openrouter.ai/api/v1",  # openrouter.ai/docs
-        "perplexity": "https://api.perplexity.ai",  # docs.perplexity.ai
+        "openrouter": "https://openrouter.ai/api/v1",  # github.com/xyzs996/free-llm-api/discussions/4
+        "perplexity": "https://api.perplexity.ai",  # the same
         "together": "https://api.together.ai/v1",  # docs.together.ai/docs/inference/openai-compatibility
         "xai": "https://api.x.ai/v1",  # docs.x.ai/api/integrations
     }
 )
-"""Where each hosted vendor's API is."""
+"""Where each hosted vendor's API is, and the page that says so."""
 
 _KINDS: Final = frozenset(
     {"chat", "completion", "completions", "embedding", "embeddings", "messages", "responses", "text"}

@@ -52,9 +52,6 @@ class ClosedBeforeAnswer(UpstreamUnavailable):
 class ConnectionOwner(Protocol):
     """What a connection tells its pool."""
 
-    def opened(self, connection: Connection) -> None:
-        """It exists and must be closed one day."""
-
     def finished(self, connection: Connection) -> None:
         """Its exchange ended cleanly; it may serve another of its route."""
 
@@ -76,6 +73,7 @@ class Connection(asyncio.Protocol):
         "_waiter",
         "failure",
         "idle_since",
+        "is_lost",
         "route",
     )
 
@@ -88,6 +86,8 @@ class Connection(asyncio.Protocol):
         """The loop's time at which it became idle; set by the shelf."""
         self.failure: UpstreamUnavailable | None = None
         """Why it was closed, if it was closed for a reason."""
+        self.is_lost = False
+        """Whether the event loop has said that no more will come."""
         self._owner = owner
         self._loop = loop
         self._reader: ResponseReader | None = None
@@ -102,7 +102,6 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._poll = select.poll()
         self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
-        self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
         """Read on; or, with nothing asked, close: what follows would be taken for the next request's answer."""
@@ -140,6 +139,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """No more bytes in either direction."""
+        self.is_lost = True
         self._owner.lost(self)
         reader = self._reader
         if reader is None or reader.complete:

@@ -119,10 +119,6 @@ class UpstreamPool:
 
     # -- What connections tell ---
 
-    def opened(self, connection: Connection) -> None:
-        """A transport exists."""
-        self._open.add(connection)
-
     def finished(self, connection: Connection) -> None:
         """An exchange ended cleanly."""
         if self._closed:
@@ -162,6 +158,10 @@ class UpstreamPool:
         except TimeoutError as err:
             raise UpstreamUnavailable(f"`{route.origin}` took too long to resolve", status=504) from err
         connection = await self._dial_any(route, addresses, deadline)
+        # Only now, not in `connection_made`: a dial that is cancelled closes its transport itself, and uvloop then
+        # never says `connection_lost`, for which `aclose` would wait for ever.
+        if not connection.is_lost:
+            self._open.add(connection)
         if self._closed:
             connection.fail("was dropped: the gateway is closing")
         return connection
