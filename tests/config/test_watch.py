@@ -55,7 +55,7 @@ async def watching(path: Path, digest: str | None = None) -> AsyncIterator[Chang
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(changes.collect())
         async with asyncio.timeout(PATIENCE):
-            while changes.watcher._digest is None and not changes.watcher._reported:  # the first look
+            while changes.watcher._digest is None and not changes.watcher._reported:  # noqa: ASYNC110  # no hook there
                 await asyncio.sleep(INTERVAL)
         yield changes
         task.cancel()

@@ -10,8 +10,7 @@ Doesn't promise: to translate between vendors' APIs. A target that doesn't speak
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -41,8 +40,7 @@ _ERROR_BYTES: Final = 64 * 1024
 _MESSAGE_CHARS: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One admitted request. `body` is the parsed one; each target gets a copy of its own."""
 
     tenant: TenantId
@@ -57,8 +55,7 @@ class Call:
     idle_timeout_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """An answer that began well, and who gave it."""
 
     answer: Answer

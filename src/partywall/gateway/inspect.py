@@ -7,8 +7,7 @@ by which it could choose a cache partition, a credential or an upstream are take
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
@@ -25,8 +24,7 @@ __all__ = ["Inspected", "inspect_body", "inspect_query", "tenant_hints"]
 _MAX_PARAMETERS: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Inspected:
+class Inspected(NamedTuple):
     """A request's body, cleaned, and what was learnt from it."""
 
     body: dict[str, object]
@@ -75,6 +73,7 @@ def inspect_body(raw: bytes, request: Request, wire: Wire, path: str, query: Map
         headers=request.header_map,
         tools=tuple(wire.requested_tools(body)),
         forced_tool=wire.forced_tool(body),
+        chooses_tools=isinstance(body.get("tool_choice"), dict),
         tenant_hints=hints,
     )
     return Inspected(body=body, model=model, stream=body.get("stream") is True, stripped=stripped, facts=facts)

@@ -90,7 +90,7 @@ class Pipeline:
             decision.note("strip", Stage.PRE_REQUEST, Verdict.ALLOW, f"took out {', '.join(asked.stripped)}")
         exchange.decided(decision)
         require(decision)
-        if decision.tools is not None:
+        if decision.tools is not None and decision.filters_tools:
             wire.filter_tools(asked.body, decision.tools)
         targets = list(pairs(decision.targets, serving.upstreams, api))
         if not targets:

@@ -52,7 +52,7 @@ BASE_SECTIONS: Final = _sections(_keyed(BASE))
 """Each section of `BASE`, by its key."""
 
 
-def example(text: str) -> str:
+def example(text: str = "") -> str:
     """A whole document of the sections in `text` and, behind them, those of `BASE` that `text` doesn't have."""
     own = _sections(_keyed(text))
     return "".join([*own.values(), *(section for key, section in BASE_SECTIONS.items() if key not in own)])

@@ -51,7 +51,9 @@ def _weak_keys(subject: Subject) -> Iterator[Hit]:
     for index, group in enumerate(subject.groups):
         for hit, digest in _key_paths(index, group):
             if digest in _WEAK_DIGESTS:
-                yield hit._replace(message=f"this is the digest of {_shown(_WEAK_DIGESTS[digest])}, which anybody tries")
+                yield hit._replace(
+                    message=f"this is the digest of {_shown(_WEAK_DIGESTS[digest])}, which anybody tries"
+                )
     for number, digest in enumerate(subject.document.server.admin.api_keys):
         if digest in _WEAK_DIGESTS:
             path = ("server", "admin", "api_keys", number)
@@ -67,7 +69,9 @@ def _guessable_keys(subject: Subject) -> Iterator[Hit]:
         guesses = _made_from(group.name) | _made_from(group.tenant_id)
         for hit, digest in _key_paths(index, group):
             if digest in guesses and digest not in _WEAK_DIGESTS:
-                yield hit._replace(message=f"the key of `{group.name}` is made from its name, and can be guessed from it")
+                yield hit._replace(
+                    message=f"the key of `{group.name}` is made from its name, and can be guessed from it"
+                )
 
 
 def _operator_keys(subject: Subject) -> Iterator[Hit]:
@@ -112,12 +116,7 @@ consumer_groups:
     - {{name: alpha, api_keys: ["{_digest("changeme")}"], upstream: alpha-llm}}
     - {{name: beta, api_keys: [BETA_KEY], upstream: beta-llm}}
 """),
-        good=example("""\
-consumer_groups:
-  groups:
-    - {name: alpha, api_keys: [ALPHA_KEY], upstream: alpha-llm}
-    - {name: beta, api_keys: [BETA_KEY], upstream: beta-llm}
-"""),
+        good=example(),
         check=_weak_keys,
     ),
     Rule(
@@ -132,12 +131,7 @@ consumer_groups:
     - {{name: alpha, api_keys: ["{_digest("sk-alpha")}"], upstream: alpha-llm}}
     - {{name: beta, api_keys: [BETA_KEY], upstream: beta-llm}}
 """),
-        good=example("""\
-consumer_groups:
-  groups:
-    - {name: alpha, api_keys: [ALPHA_KEY], upstream: alpha-llm}
-    - {name: beta, api_keys: [BETA_KEY], upstream: beta-llm}
-"""),
+        good=example(),
         check=_guessable_keys,
     ),
     Rule(
@@ -169,12 +163,7 @@ consumer_groups:
     - {name: alpha, upstream: alpha-llm}
     - {name: beta, upstream: beta-llm}
 """),
-        good=example("""\
-consumer_groups:
-  groups:
-    - {name: alpha, api_keys: [ALPHA_KEY], upstream: alpha-llm}
-    - {name: beta, api_keys: [BETA_KEY], upstream: beta-llm}
-"""),
+        good=example(),
         check=_nobody_can_call,
     ),
     Rule(

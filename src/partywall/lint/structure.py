@@ -70,12 +70,7 @@ consumer_groups:
     - {name: alpha, api_keys: [ALPHA_KEY], upstream: alpha-llm}
     - {name: alpha, tenant: beta, api_keys: [BETA_KEY], upstream: beta-llm}
 """),
-        good=example("""\
-consumer_groups:
-  groups:
-    - {name: alpha, api_keys: [ALPHA_KEY], upstream: alpha-llm}
-    - {name: beta, api_keys: [BETA_KEY], upstream: beta-llm}
-"""),
+        good=example(),
         check=partial(_faults, "name-twice"),
     ),
     Rule(
@@ -125,12 +120,7 @@ consumer_groups:
     - {name: alpha, api_keys: [ALPHA_KEY], upstream: alpha-llm}
     - {name: beta, api_keys: [ALPHA_KEY], upstream: beta-llm}
 """),
-        good=example("""\
-consumer_groups:
-  groups:
-    - {name: alpha, api_keys: [ALPHA_KEY], upstream: alpha-llm}
-    - {name: beta, api_keys: [BETA_KEY], upstream: beta-llm}
-"""),
+        good=example(),
         check=partial(_faults, "key-in-two-groups"),
     ),
     Rule(
@@ -179,7 +169,7 @@ providers:
         bad=example("""\
 telemetry: {otlp_endpoint: "https://traces.example"}
 """),
-        good=example(""),
+        good=example(),
         check=_not_built,
     ),
 )

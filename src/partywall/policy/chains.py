@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from partywall.config.kinds import PolicyKind
 from partywall.config.routing import ChainEntry, Condition, Stage
@@ -25,8 +25,7 @@ DEFAULT_STAGES: Final[Mapping[PolicyKind, frozenset[Stage]]] = {
 _EVERY_STAGE: Final = frozenset(Stage)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What policy may know of a request. Header names are lower-case; everything here came from the client."""
 
     method: str
@@ -36,6 +35,8 @@ class Facts:
     headers: Mapping[bytes, bytes]
     tools: tuple[str, ...] = ()
     forced_tool: str | None = None
+    chooses_tools: bool = False
+    """The request narrows down which of its tools may be called."""
     tenant_hints: tuple[str, ...] = ()
 
 

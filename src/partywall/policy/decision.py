@@ -45,6 +45,8 @@ class Decision:
     """The targets to try, in order; the first is the choice, the rest are fall-backs."""
     tools: ToolTest | None = None
     """Which of the request's tools may go upstream; None when tools aren't restricted."""
+    filters_tools: bool = False
+    """Whether some of them may not."""
     answer_tools: ToolTest | None = None
     """Which tools the answer may call; None when tools aren't restricted."""
 
@@ -152,6 +154,8 @@ def _rbac(rules: Rules, scope: TenantScope, facts: Facts, decision: Decision) ->
         decision.refuse("rbac", Stage.PRE_REQUEST, ToolDenied(detail))
         return
     denied = [tool for tool in facts.tools if not test(tool)]
+    # A choice among tools may name further ones; the wire looks into it.
+    decision.filters_tools = bool(denied) or facts.chooses_tools
     if denied:
         names = ", ".join(denied[:20])
         decision.note(

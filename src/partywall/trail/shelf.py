@@ -18,9 +18,10 @@ from typing import Final, NamedTuple
 
 from partywall.errors import TrailUnavailable
 from partywall.tenancy import TenantId
+from partywall.trail.codec import decode
 from partywall.trail.database import SCHEMA_VERSION
 from partywall.trail.placement import Placement
-from partywall.trail.record import DecisionRecord, Verdict, decode
+from partywall.trail.record import DecisionRecord, Verdict
 
 __all__ = ["Alarm", "Query", "Row", "Shelf"]
 

@@ -20,10 +20,11 @@ from typing import Literal
 
 from partywall.errors import TrailUnavailable
 from partywall.tenancy import TenantId
+from partywall.trail.codec import encode_admission, encode_completion
 from partywall.trail.database import Completion, Insertion
 from partywall.trail.placement import Placement
 from partywall.trail.queue import Line, fail
-from partywall.trail.record import DecisionRecord, encode_admission, encode_completion
+from partywall.trail.record import DecisionRecord
 from partywall.trail.writer import Writer
 
 __all__ = ["Durability", "Trail"]
@@ -93,7 +94,7 @@ class Trail:
         try:
             await waiter
         except TrailUnavailable:
-            record.admitted = False
+            record.admitted_policies = None
             raise
 
     def complete(self, record: DecisionRecord) -> asyncio.Future[None]:
@@ -152,12 +153,12 @@ class Trail:
 
     def _insert(self, line: Line, record: DecisionRecord) -> asyncio.Future[None]:
         waiter = self._loop.create_future()
+        admission = encode_admission(record)
+        record.admitted_policies = record.policies
         completion = None if record.outcome is None else encode_completion(record)
-        row = Insertion(
-            record.id, record.tenant, record.time, record.verdict.value, encode_admission(record), completion
+        line.batch.insert(
+            Insertion(record.id, record.tenant, record.time, record.verdict.value, admission, completion), waiter
         )
-        line.batch.insert(row, waiter)
-        record.admitted = True
         self._writer.waiting += 1
         return waiter
 

@@ -8,7 +8,7 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import pytest
 import uvloop
@@ -65,7 +65,7 @@ class Peer:
         self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Peer:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         self.port: int = self._server.sockets[0].getsockname()[1]
         self.origin = Origin("https" if self._tls else "http", "127.0.0.1", self.port)
@@ -78,6 +78,11 @@ class Peer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         assert not self.failures
 
+    @property
+    def still_open(self) -> int:
+        """How many connections the other side hasn't closed."""
+        return len(self._tasks)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -88,7 +93,7 @@ class Peer:
             await self._handler(peer_socket)
         except (asyncio.CancelledError, asyncio.IncompleteReadError, OSError):
             pass  # the gateway closed the connection, or the test is over
-        except BaseException as err:
+        except Exception as err:  # noqa: BLE001  # told to the test, which runs in another task
             self.failures.append(err)
         finally:
             writer.transport.abort()

@@ -91,9 +91,9 @@ def test_chunks_are_coalesced_and_never_empty(run: Run, peer: type[Peer], pool: 
 
     async def main() -> None:
         async with peer(handler) as upstream, pool() as upstreams:
-            async with await send(upstreams, upstream.origin) as response:
-                await asyncio.sleep(0.05)
-                assert [chunk async for chunk in response.chunks()] == [b"a" * 500]
+            response = await send(upstreams, upstream.origin)
+            await asyncio.sleep(0.05)
+            assert [chunk async for chunk in response.chunks()] == [b"a" * 500]
 
     run(main)
 

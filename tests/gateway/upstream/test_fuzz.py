@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, example, given, settings
@@ -14,13 +16,11 @@ if TYPE_CHECKING:
     from tests.gateway.upstream.conftest import MakePool, Peer, PeerSocket, Send
 
 _HEAD = b"HTTP/1.1 200 OK\r\n"
-_SOUP = st.lists(
-    st.sampled_from(
-        [_HEAD, b"HTTP/1.0 ", b"\r\n", b"\r", b"\n", b"content-length: 3\r\n", b"transfer-encoding: chunked\r\n"]
-        + [b"abc", b"3\r\nabc\r\n", b"0\r\n\r\n", b"connection: close\r\n", b"HTTP/1.1 101 \r\n\r\n", b"\0", b"\xff"]
-    ),
-    max_size=10,
-)
+_WORDS = [
+    *(_HEAD, b"HTTP/1.0 ", b"\r\n", b"\r", b"\n", b"content-length: 3\r\n", b"transfer-encoding: chunked\r\n"),
+    *(b"abc", b"3\r\nabc\r\n", b"0\r\n\r\n", b"connection: close\r\n", b"HTTP/1.1 101 \r\n\r\n", b"\0", b"\xff"),
+]
+_SOUP = st.lists(st.sampled_from(_WORDS), max_size=10)
 _ONCE = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -39,13 +39,11 @@ def test_garbage(peer: type[Peer], pool: MakePool, send: Send, segments: list[by
 
     async def main() -> None:
         async with peer(handler) as upstream, pool() as upstreams:
-            try:
+            with contextlib.suppress(UpstreamUnavailable):
                 async with await send(
                     upstreams, upstream.origin, head_timeout_seconds=0.2, chunk_timeout_seconds=0.1
                 ) as response:
                     assert set(await response.read(1000)) <= set(b"".join(segments))
-            except UpstreamUnavailable as err:
-                assert err.status in (502, 504)
 
     asyncio.run(asyncio.wait_for(main(), 5))
 
@@ -66,7 +64,7 @@ def test_segments_do_not_matter(
     else:
         raw = _HEAD + b"content-length: %d\r\n\r\n%b" % (len(body), body)
     places = [0, *sorted({cut for cut in cuts if cut < len(raw)}), len(raw)]
-    segments = [raw[a:b] for a, b in zip(places, places[1:], strict=False)]
+    segments = [raw[a:b] for a, b in itertools.pairwise(places)]
 
     async def handler(conn: PeerSocket) -> None:
         while True:

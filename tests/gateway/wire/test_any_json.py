@@ -19,17 +19,22 @@ _WIRES = pytest.mark.parametrize("wire", list(WIRES.values()), ids=lambda wire: 
 _TOOL_WIRES = pytest.mark.parametrize("wire", [WIRES[api] for api in _WITH_TOOLS], ids=lambda wire: wire.api)
 _SOME = settings(max_examples=50, deadline=None)
 
-_KEYS = st.sampled_from(
+
+def _words(text: str) -> st.SearchStrategy[str]:
+    return st.sampled_from(text.split())
+
+
+_KEYS = _words(
     """model stream tools tool_choice functions function_call messages input content type name function custom mode
     allowed_tools server_label mcp_server_name mcp_servers tool definition tool_changes metadata store container skills
     id role choices delta tool_calls index arguments finish_reason message output item response output_index
     content_block usage prompt_tokens input_tokens cache_salt tenant prompt_cache_options prompt_cache_retention audio
-    voice background_options background web_search_options Name toolset_name server_name file_id""".split()
+    voice background_options background web_search_options Name toolset_name server_name file_id"""
 )
-_WORDS = st.sampled_from(
+_WORDS = _words(
     """function custom tool namespace mcp mcp_toolset auto any required none allowed_tools tool_addition compaction
     tool_use mcp_tool_use server_tool_use function_call mcp_call reasoning item_reference input_json_delta
-    tool_definition tool_reference web_search_preview response.function_call_arguments.delta get_weather""".split()
+    tool_definition tool_reference web_search_preview response.function_call_arguments.delta get_weather"""
 )
 _LEAVES = st.none() | st.booleans() | st.integers(-2, 300) | st.floats(allow_nan=False) | _WORDS | st.text(max_size=4)
 _JSON = st.recursive(
@@ -105,7 +110,7 @@ def test_stripping_twice_is_stripping_once(wire: Wire, body: JsonObject) -> None
 def test_every_question_about_an_answer(wire: Wire, answer: JsonObject) -> None:
     for ask in (wire.tool_names_in_answer, wire.tool_names_in_event):
         with contextlib.suppress(PartywallError):
-            assert all(isinstance(name, str) and name for name in ask(answer))
+            assert all(ask(answer))  # no name is empty
     usage = wire.usage(answer)
     assert usage is None or min(usage) >= 0
 

@@ -132,13 +132,11 @@ def test_openai_raises_in_a_stream(server: Canned, api: Api, error: errors.Party
 def test_openai_delivers_what_came_before_the_error(server: Canned) -> None:
     server.headers = [(b"content-type", b"text/event-stream")]
     server.body = _first_event(Api.CHAT) + WIRES[Api.CHAT].error_events(errors.ToolDenied(), REQUEST_ID)
-    seen = []
-    with _openai(server) as client, pytest.raises(openai.APIError):
-        for chunk in client.chat.completions.create(
-            model="m", messages=[{"role": "user", "content": "x"}], stream=True
-        ):
-            seen.append(chunk.choices[0].delta.content)
-    assert seen == ["hello"]
+    with _openai(server) as client:
+        stream = OPENAI_CALLS[Api.CHAT](client, stream=True)
+        assert next(stream).choices[0].delta.content == "hello"
+        with pytest.raises(openai.APIError):
+            next(stream)
 
 
 def test_anthropic_raises_in_a_stream(server: Canned) -> None:
@@ -226,7 +224,7 @@ def test_an_odd_retry_after_is_not_sent(seconds: object) -> None:
     error = errors.QuotaExceeded()
     error.retry_after_seconds = seconds  # type: ignore[attr-defined]  # what a careless caller may do
     made = dict(WIRES[Api.CHAT].error_body(error, REQUEST_ID)[0])
-    assert b"retry-after" not in made or seconds is True
+    assert b"retry-after" not in made
 
 
 @pytest.mark.parametrize("api", list(Api))

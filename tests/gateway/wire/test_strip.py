@@ -1,4 +1,4 @@
-"""`strip_request` and `tenant_hints`: what a client may not choose is gone; what it says of its tenant is heard once."""
+"""`strip_request` and `tenant_hints`: what a client may not choose is gone; what it says of its tenant is heard."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from partywall.gateway.wire import WIRES, Api, Wire
 from partywall.gateway.wire.shapes import JsonObject, squash
 from partywall.gateway.wire.strip_list import DOCUMENTED, STRIP_LIST, STRIP_PREFIXES, TENANT_FIELDS
 
-_WITH_BODY = pytest.mark.parametrize(
-    "wire", [WIRES[api] for api in Api if api is not Api.MODELS], ids=lambda wire: wire.api
-)
+_BODIED = [WIRES[api] for api in Api if api is not Api.MODELS]
+_WITH_BODY = pytest.mark.parametrize("wire", _BODIED, ids=lambda wire: wire.api)
 
 FORBIDDEN = [
     "cache_salt", "prompt_cache_key", "safety_identifier", "extra_body", "extra_headers", "extra_query", "api_key",
@@ -24,23 +23,23 @@ FORBIDDEN = [
 ]  # fmt: skip
 
 
-@_WITH_BODY
 @pytest.mark.parametrize("field", FORBIDDEN)
-def test_a_forbidden_field_is_removed_and_reported(wire: Wire, field: str) -> None:
-    body: JsonObject = {"model": "m", field: "tenant-beta", "user": "u-1"}
-    assert wire.strip_request(body) == [field]
-    assert field not in body
-    assert body["user"] == "u-1"
+def test_a_forbidden_field_is_removed_and_reported(field: str) -> None:
+    for wire in _BODIED:
+        body: JsonObject = {"model": "m", field: "tenant-beta", "user": "u-1"}
+        assert wire.strip_request(body) == [field]
+        assert field not in body
+        assert body["user"] == "u-1"
 
 
-@_WITH_BODY
 @pytest.mark.parametrize(
     "field", ["cacheSalt", "CACHE_SALT", "cache-salt", "cache_\u017falt", "kvTransferParams", "apiBase"]
 )
-def test_no_spelling_slips_past(wire: Wire, field: str) -> None:
-    body: JsonObject = {"model": "m", field: "x"}
-    assert wire.strip_request(body) == [field]
-    assert field not in body
+def test_no_spelling_slips_past(field: str) -> None:
+    for wire in _BODIED:
+        body: JsonObject = {"model": "m", field: "x"}
+        assert wire.strip_request(body) == [field]
+        assert field not in body
 
 
 @_WITH_BODY
@@ -69,7 +68,7 @@ def test_everything_else_stays(wire: Wire) -> None:
         "metadata": {"user_id": "u", "cache_salt": "a label"},
         "store_of_words": True,
     }
-    before = {key: value for key, value in body.items()}
+    before = dict(body)
     assert wire.strip_request(body) == []
     assert body == before | ({"store": False} if wire.api is Api.RESPONSES else {})
 
@@ -186,4 +185,4 @@ def test_odd_metadata_holds_no_hint(metadata: object) -> None:
 
 
 def test_two_hints_are_both_heard() -> None:
-    assert WIRES[Api.MESSAGES].tenant_hints({"tenant_id": "alpha", "org_id": "beta"}) == ["beta", "alpha"]
+    assert WIRES[Api.MESSAGES].tenant_hints({"tenant_id": "alpha", "org_id": "beta"}) == ["alpha", "beta"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -192,27 +194,20 @@ def test_the_number_of_calls_is_bounded() -> None:
 _FORBIDDEN = "wipe_disk"
 
 
-class _Refused(Exception):
-    pass
-
-
 def _pipeline(events: list[JsonObject]) -> list[JsonObject]:
     """What a client gets to see, with the protocol of `tool_watch` around `events`."""
     watch, held, released = WIRES[Api.CHAT].watch(), list[JsonObject](), list[JsonObject]()
-    try:
+    with contextlib.suppress(PartywallError):
         for event in events:
             step = watch.feed(event)
             if _FORBIDDEN in step.names:
-                raise _Refused
+                return released
             held.append(event)
             if not step.hold:
                 released += held
                 held.clear()
-        if _FORBIDDEN in watch.finish():
-            raise _Refused
-        released += held
-    except (_Refused, PartywallError):
-        pass
+        if _FORBIDDEN not in watch.finish():
+            released += held
     return released
 
 
@@ -235,8 +230,8 @@ _CALLS = st.builds(
 )
 _EVENTS = st.lists(
     st.one_of(
-        st.builds(lambda *calls: _delta(*calls), _CALLS),
-        st.builds(lambda *calls: _delta(*calls), _CALLS, _CALLS),
+        st.builds(_delta, _CALLS),
+        st.builds(_delta, _CALLS, _CALLS),
         st.just(TEXT),
         st.just(END),
     ),

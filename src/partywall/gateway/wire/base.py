@@ -18,7 +18,6 @@ from partywall.gateway.wire import strip
 from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.refusals import Header
 from partywall.gateway.wire.shapes import MAX_NAME_CHARS, JsonObject, Usage, malformed
-from partywall.gateway.wire.strip_list import DOCUMENTED
 from partywall.gateway.wire.tool_choice import Choice, read_choice
 from partywall.gateway.wire.tool_filter import Shelf, filter_shelves, offered_names
 from partywall.gateway.wire.tool_watch import NoCalls, ToolWatch
@@ -75,7 +74,7 @@ class Wire(ABC):
         """
         if not isinstance(body, dict):
             raise malformed("the request body must be a JSON object")
-        for key in body.keys() - DOCUMENTED[self.api]:
+        for key in strip.undocumented(self.api, body):
             if key not in _READ_BY_US and key.casefold() in _READ_BY_US:
                 raise malformed(f"`{key.casefold()}` must be spelled in lower case")
         _check_model(body.get("model"))
@@ -125,7 +124,9 @@ class Wire(ABC):
             NotFound: `body` refers to something that the vendor stores (`upstream_state`).
             BadRequest: it asks for what only such a store could serve.
         """
-        return strip.strip_fields(self.api, body) + refuse_upstream_state(self.api, body)
+        unknown = strip.undocumented(self.api, body)
+        refused = refuse_upstream_state(self.api, body, unknown)
+        return strip.strip_fields(self.api, body, unknown) + refused
 
     def tenant_hints(self, body: JsonObject) -> list[str]:
         """What `body` says about its tenant, removed from it. Each must equal the credential's tenant."""

@@ -54,9 +54,9 @@ def headers(error: PartywallError, request_id: str) -> list[Header]:
         made.append((b"x-should-retry", b"false"))
     if status == 401:
         made.append((b"www-authenticate", b"Bearer"))  # RFC 9110, section 11.6.1: a 401 names a scheme
-    seconds = getattr(error, "retry_after_seconds", None)
-    if status in _HAS_RETRY_AFTER and isinstance(seconds, int | float) and seconds >= 0 and math.isfinite(seconds):
-        made.append((b"retry-after", b"%d" % math.ceil(seconds)))
+    seconds = _retry_after(error)
+    if seconds is not None and status in _HAS_RETRY_AFTER:
+        made.append((b"retry-after", b"%d" % seconds))
     return made
 
 
@@ -105,6 +105,13 @@ def sse(data: JsonObject, name: bytes = b"") -> bytes:
     """One server-sent event."""
     start = b"event: " + name + b"\ndata: " if name else b"data: "
     return start + orjson.dumps(data) + b"\n\n"
+
+
+def _retry_after(error: PartywallError) -> int | None:
+    seconds = getattr(error, "retry_after_seconds", None)
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        return None
+    return math.ceil(seconds)
 
 
 def _type(status: int) -> str:

@@ -8,6 +8,7 @@ Doesn't promise: to look into messages. `upstream_state` does, for the ids that 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import orjson
@@ -16,17 +17,26 @@ from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.shapes import JsonObject, squash
 from partywall.gateway.wire.strip_list import DOCUMENTED, STRIP_LIST, STRIP_PREFIXES, TENANT_FIELDS
 
-__all__ = ["MAX_REPORTED_CHARS", "strip_fields", "tenant_hints"]
+__all__ = ["MAX_REPORTED_CHARS", "strip_fields", "tenant_hints", "undocumented"]
 
 MAX_REPORTED_CHARS: Final = 128
 """Names and hints go into decision records; a client doesn't get to fill those."""
 
 
-def strip_fields(api: Api, body: JsonObject) -> list[str]:
-    """Remove what `STRIP_LIST` names, and return the names as the client spelled them, sorted."""
+def undocumented(api: Api, body: JsonObject) -> list[str]:
+    """The keys of `body` that `api` doesn't document, in their order; usually none."""
+    documented = DOCUMENTED[api]
+    return [key for key in body if key not in documented]
+
+
+def strip_fields(api: Api, body: JsonObject, unknown: Iterable[str]) -> list[str]:
+    """Remove what `STRIP_LIST` names, and return the names as the client spelled them, sorted.
+
+    `unknown` are the keys of `body` that the API doesn't document; no other can be on the list.
+    """
     listed = STRIP_LIST[api]
     stripped = []
-    for key in body.keys() - DOCUMENTED[api]:
+    for key in unknown:
         name = squash(key)
         if name in listed or name.startswith(STRIP_PREFIXES):
             del body[key]
@@ -42,10 +52,10 @@ def tenant_hints(api: Api, body: JsonObject) -> list[str]:
     A value that isn't a string comes back as `json:` and its JSON, which no tenant id can equal: the number 42 is not
     the tenant `42`.
     """
-    hints = _take_hints(body, body.keys() - DOCUMENTED[api])
+    hints = _take_hints(body, undocumented(api, body))
     metadata = body.get("metadata")
     if isinstance(metadata, dict):
-        hints += _take_hints(metadata, set(metadata))
+        hints += _take_hints(metadata, list(metadata))
     return hints
 
 
@@ -87,9 +97,8 @@ def _forbid_storing(api: Api, body: JsonObject) -> list[str]:
     return ["store"] if asked else []
 
 
-def _take_hints(holder: JsonObject, candidates: set[str]) -> list[str]:
-    names = sorted(key for key in candidates if squash(key) in TENANT_FIELDS)
-    return [_as_hint(holder.pop(name)) for name in names]
+def _take_hints(holder: JsonObject, candidates: list[str]) -> list[str]:
+    return [_as_hint(holder.pop(key)) for key in candidates if squash(key) in TENANT_FIELDS]
 
 
 def _as_hint(value: object) -> str:

@@ -139,14 +139,14 @@ def _name_of(holder: JsonObject, where: str) -> list[str]:
 def _type_names(entry: JsonObject, given: list[str], where: str) -> list[str]:
     """The name that the entry's type says, if any."""
     kind = entry.get("type")
-    if kind is None:
+    if kind is None or (isinstance(kind, str) and kind in _NAMED_BY_CALLER):
         return []
     if kind == "mcp":
         return [mcp_name(entry.get("server_label"), where)]
     if kind == "mcp_toolset":
         return [mcp_name(entry.get("mcp_server_name"), where)]
     name = builtin_name(_checked(kind, where))
-    return [] if name in _NAMED_BY_CALLER or (given and name == _TEXT_EDITOR) else [name]
+    return [] if given and name == _TEXT_EDITOR else [name]
 
 
 def _checked(name: object, where: str) -> str:

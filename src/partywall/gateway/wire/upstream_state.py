@@ -12,13 +12,12 @@ Doesn't promise: to follow URLs in messages, nor to read what is inside argument
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from partywall.errors import NotFound
 from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.shapes import JsonObject, malformed, objects, squash
-from partywall.gateway.wire.strip_list import DOCUMENTED
 
 __all__ = ["refuse_upstream_state"]
 
@@ -59,16 +58,20 @@ _OPAQUE: Final = frozenset(
 _MEDIA_KEYS: Final = frozenset({"content_hash"})
 """SGLang's key of an image in its cache, chosen by the client: with another tenant's, its image would be read (C10)."""
 
-_TOP_LEVEL: Final[Mapping[Api, frozenset[str]]] = {
-    Api.CHAT: frozenset({"data_sources"}),  # Azure: indexes read with the resource's own identity
-    Api.RESPONSES: frozenset({"previous_response_id", "conversation", "prompt"}),
-    Api.MESSAGES: frozenset({"thread"}),
+_LOOKED_AT: Final = _IDS | _MEDIA_KEYS
+
+_TOP_LEVEL: Final[Mapping[Api, tuple[str, ...]]] = {
+    Api.CHAT: ("data_sources",),  # Azure: indexes read with the resource's own identity
+    Api.RESPONSES: ("previous_response_id", "conversation", "prompt"),
+    Api.MESSAGES: ("thread",),
 }
-_TOP_LEVEL_SQUASHED: Final = {api: frozenset(squash(name) for name in names) for api, names in _TOP_LEVEL.items()}
+_TOP_LEVEL_SQUASHED: Final = {api: frozenset(squash(name) for name in _TOP_LEVEL.get(api, ())) for api in Api}
 
 
-def refuse_upstream_state(api: Api, body: JsonObject) -> list[str]:
+def refuse_upstream_state(api: Api, body: JsonObject, unknown: Iterable[str]) -> list[str]:
     """Refuse references to stored objects, and take cache keys out of media; return the names of those.
+
+    `unknown` are the keys of `body` that the API doesn't document.
 
     Raises:
         NotFound: the body refers to a stored object. It names the field, never the value.
@@ -77,9 +80,8 @@ def refuse_upstream_state(api: Api, body: JsonObject) -> list[str]:
     for name in _TOP_LEVEL.get(api, ()):
         if body.get(name) is not None:
             raise _no_such(name)
-    respelt = _TOP_LEVEL_SQUASHED.get(api, frozenset())
-    for key in body.keys() - DOCUMENTED[api]:
-        if squash(key) in respelt:
+    for key in unknown:
+        if squash(key) in _TOP_LEVEL_SQUASHED[api]:
             raise _no_such(key)
     check = _CHECKS.get(api)
     if check is not None:
@@ -98,9 +100,8 @@ def _walk(where: str, root: object, stripped: set[str]) -> None:
         if isinstance(node, list):
             waiting += node
         elif isinstance(node, dict):
-            if not _IDS.isdisjoint(node):
+            if not _LOOKED_AT.isdisjoint(node):
                 _refuse_ids(where, node)
-            if not _MEDIA_KEYS.isdisjoint(node):
                 stripped.update(f"{where}.{key}" for key in _MEDIA_KEYS if node.pop(key, None) is not None)
             waiting += [v for key, v in node.items() if isinstance(v, dict | list) and key not in _OPAQUE]
 

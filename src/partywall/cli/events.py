@@ -1,0 +1,143 @@
+"""`partywall events`: the decisions that a gateway has recorded.
+
+Promises: with `--tenant`, one tenant's file is read and nothing else; records go out one by one, however many there
+are. Alarms about rows that don't belong where they are go to standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from partywall.cli.console import terminal
+from partywall.cli.decisions import decisions_table, styled_line
+from partywall.cli.options import SINCE, TENANT, data_dir_option, format_option
+from partywall.errors import ConfigError
+from partywall.tenancy import TenantId
+from partywall.trail import Alarm, DecisionRecord, TrailReader, Verdict, View
+from partywall.trail.export import to_csv_header, to_csv_row, to_json, to_text
+
+__all__ = ["events_group"]
+
+_NEWEST: Final = 20
+_INTERRUPTED: Final = 130
+"""As a shell reports a command that Ctrl-C ended."""
+
+F = TypeVar("F", bound=Callable[..., Any])  # click's decorators take any function
+
+
+def _selection(command: F) -> F:
+    """The options that say which decisions."""
+    options = (
+        data_dir_option(),
+        click.option("--tenant", type=TENANT, help="One tenant's; everybody's when left out."),
+        click.option("--platform", is_flag=True, help="Only requests that never had a verified tenant."),
+        click.option("--since", type=SINCE, help="From then on: 30m, 1h, 2d, or an ISO time (UTC without an offset)."),
+        click.option("--verdict", type=click.Choice([verdict.value for verdict in Verdict]), help="Only these."),
+        format_option("text", "json", "csv"),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group("events")
+def events_group() -> None:
+    """Read the decisions that a gateway has recorded.
+
+    It may be running. `json` is one object a line.
+    """
+
+
+@events_group.command("tail")
+@_selection
+@click.option("--limit", default=_NEWEST, show_default=True, type=click.IntRange(0), help="How many.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with each decision as it is completed.")
+def tail(
+    data_dir: Path,
+    tenant: TenantId | None,
+    platform: bool,  # noqa: FBT001  # click passes flags by position
+    since: float | None,
+    verdict: str | None,
+    form: str,
+    limit: int,
+    follow: bool,  # noqa: FBT001  # click passes flags by position
+) -> None:
+    """Show the newest decisions, oldest of them first."""
+    view = _view(data_dir, tenant, platform=platform)
+    wanted = None if verdict is None else Verdict(verdict)
+    # Before the history is read: what is decided in between is then shown by one or the other.
+    follower = view.follow(verdict=wanted) if follow else None
+    newest = list(view.events(since=since, verdict=wanted, limit=limit))
+    if follower is None and form == "text" and sys.stdout.isatty():
+        out = terminal()
+        out.print(decisions_table(newest, columns=out.width))
+        return
+    _print(newest, form)
+    if follower is not None:
+        _follow(follower, {record.id for record in newest if record.outcome is not None}, form)
+
+
+@events_group.command("export")
+@_selection
+@click.option("--limit", type=click.IntRange(0), help="The newest so many; all when left out.")
+def export(
+    data_dir: Path,
+    tenant: TenantId | None,
+    platform: bool,  # noqa: FBT001  # click passes flags by position
+    since: float | None,
+    verdict: str | None,
+    form: str,
+    limit: int | None,
+) -> None:
+    """Write decisions to standard output, oldest first."""
+    view = _view(data_dir, tenant, platform=platform)
+    _print(view.events(since=since, verdict=None if verdict is None else Verdict(verdict), limit=limit), form)
+
+
+def _view(data_dir: Path, tenant: TenantId | None, *, platform: bool) -> View:
+    if tenant is not None and platform:
+        raise click.UsageError("--tenant and --platform exclude each other")
+    if not data_dir.is_dir():
+        raise ConfigError(f"{data_dir}: no such directory; --data-dir names the one that `partywall serve` was given")
+    reader = TrailReader(data_dir, on_alarm=_alarm)
+    if platform:
+        return reader.of_platform()
+    if tenant is None:
+        return reader.across_all_tenants()
+    if tenant not in reader.tenants():
+        click.echo(f"no decisions of a tenant `{tenant}` in {data_dir}", err=True)
+    return reader.of_tenant(tenant)
+
+
+def _alarm(alarm: Alarm) -> None:
+    click.echo(f"alarm: {alarm}", err=True)
+
+
+def _print(records: Iterable[DecisionRecord], form: str) -> None:
+    if form == "csv":
+        click.echo(to_csv_header(), nl=False)
+    for line in _lines(records, form):
+        click.echo(line, nl=False)
+
+
+def _lines(records: Iterable[DecisionRecord], form: str) -> Iterator[str]:
+    for record in records:
+        if form == "csv":
+            yield to_csv_row(record)
+        elif form == "json":
+            yield to_json(record) + "\n"
+        else:
+            yield (styled_line(record) if sys.stdout.isatty() else to_text(record)) + "\n"
+
+
+def _follow(follower: Iterator[DecisionRecord], shown: set[str], form: str) -> None:
+    try:
+        for line in _lines((record for record in follower if record.id not in shown), form):
+            click.echo(line, nl=False)
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None

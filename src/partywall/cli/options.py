@@ -1,0 +1,75 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from partywall.errors import InvalidTenantId
+from partywall.tenancy import TenantId, parse_tenant_id
+
+__all__ = ["SINCE", "TENANT", "data_dir_option", "format_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])  # click's decorators take any function
+
+_AGE: Final = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class _Since(click.ParamType):
+    """A moment: an age (`90s`, `30m`, `1h`, `2d`, `1w`) or an ISO 8601 time, in UTC when it names no offset."""
+
+    name = "since"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """In seconds of the Unix epoch."""
+        if isinstance(value, float):
+            return value
+        if match := _AGE.fullmatch(value):
+            return time.time() - int(match[1]) * _SECONDS[match[2]]
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"`{value}` is neither an age (30m, 1h, 2d) nor a time (2026-01-31T09:00Z)", param, ctx)
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+
+
+class _Tenant(click.ParamType):
+    """A tenant id."""
+
+    name = "tenant"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> TenantId:
+        """Unchanged, once it is checked."""
+        try:
+            return parse_tenant_id(value)
+        except InvalidTenantId as error:
+            self.fail(str(error), param, ctx)
+
+
+SINCE: Final = _Since()
+TENANT: Final = _Tenant()
+
+
+def format_option(*formats: str) -> Callable[[F], F]:
+    """`--format`; the first of `formats` is the default."""
+    return click.option(
+        "--format", "form", type=click.Choice(formats), default=formats[0], show_default=True, help="How it is printed."
+    )
+
+
+def data_dir_option() -> Callable[[F], F]:
+    """`--data-dir` of a gateway that has run."""
+    return click.option(
+        "--data-dir",
+        default=".partywall",
+        show_default=True,
+        type=click.Path(path_type=Path),
+        help="The gateway's data directory.",
+    )
