@@ -11,6 +11,9 @@ from pathlib import Path
 from partywall.tenancy import CredentialId, GroupName, Role, TenantId, UserId
 from partywall.trail import DecisionRecord, Durability, PolicyResult, Trail, TrailReader, Verdict, new_decision_id
 
+ROOT = Path(__file__).parents[2]
+"""Where children are started, so that they find these helpers."""
+
 ALPHA = TenantId("alpha")
 BETA = TenantId("beta")
 RBAC = PolicyResult("rbac", "pre-request", Verdict.ALLOW, "role `agent` may use every tool asked for")

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from tests.trail.records import ALPHA, BETA, end, file_of, new_record, open_trail, run_sql, stored
+from tests.trail.records import ALPHA, BETA, ROOT, end, file_of, new_record, open_trail, run_sql, stored
 
 from partywall.errors import TrailUnavailable
 from partywall.trail import Trail, new_decision_id
@@ -25,7 +25,7 @@ COOL = 0.3
 """A little more than a faulty file is left alone for."""
 
 
-async def admits(trail: Trail, tenant: object = BETA) -> None:
+async def admits(trail: Trail) -> None:
     """Whoever else there is goes on as if nothing had happened, and at once."""
     began = time.monotonic()
     record = new_record(BETA)
@@ -245,8 +245,8 @@ async def main(data_dir):
     acknowledged, refused, betas = [], 0, 0
     async with open_trail(data_dir) as trail:
         await trail.admit(new_record(BETA))
-        # From here on no file of this process may grow past 200 kB; that is how a full disk answers, with an error.
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
+        # From here on no file of this process may grow past 600 kB; that is how a full disk answers, with an error.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))
         for turn in range(400):
             record = new_record(ALPHA)
             try:
@@ -275,6 +275,7 @@ def test_a_full_disk_refuses_and_loses_nothing_that_was_acknowledged(tmp_path: P
         capture_output=True,
         text=True,
         timeout=60,
+        cwd=ROOT,
         check=False,
     )
     assert child.returncode == 0, child.stderr

@@ -11,7 +11,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from tests.trail.records import ALPHA, BETA, file_of, new_record, open_trail, run_sql, stored
+from tests.trail.records import ALPHA, BETA, ROOT, file_of, new_record, open_trail, run_sql, stored
 
 CHILD = """
 import asyncio, sys
@@ -37,7 +37,7 @@ uvloop.run(main(Path(sys.argv[1]), int(sys.argv[2])))
 
 def start(data_dir: Path, turns: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", textwrap.dedent(CHILD), str(data_dir), str(turns)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
 def test_every_acknowledged_record_survives_a_kill(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_two_trails_open_at_once_share_a_tenant(tmp_path: Path) -> None:
 
 
 def test_records_of_a_child_that_leaves_early_are_whole(tmp_path: Path) -> None:
-    """A process that ends without closing (a crash of the interpreter) leaves complete rows, if not complete requests."""
+    """A process that ends without closing leaves whole rows, if not whole requests."""
     script = """
         import asyncio, json, os, sys
         from pathlib import Path
@@ -108,7 +108,7 @@ def test_records_of_a_child_that_leaves_early_are_whole(tmp_path: Path) -> None:
         asyncio.run(main())
     """
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)]
-    child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
     assert child.returncode == 3, child.stderr
     [record] = stored(tmp_path, ALPHA)
     assert record.id == json.loads(child.stdout)

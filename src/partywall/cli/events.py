@@ -7,6 +7,7 @@ are. Alarms about rows that don't belong where they are go to standard error.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -15,15 +16,16 @@ import click
 
 from partywall.cli.console import terminal
 from partywall.cli.decisions import decisions_table, styled_line
-from partywall.cli.options import SINCE, TENANT, data_dir_option, format_option
+from partywall.cli.options import data_dir_option, format_option, since, tenant_id
 from partywall.errors import ConfigError
 from partywall.tenancy import TenantId
-from partywall.trail import Alarm, DecisionRecord, TrailReader, Verdict, View
+from partywall.trail import Alarm, DecisionRecord, Follower, TrailReader, Verdict, View
 from partywall.trail.export import to_csv_header, to_csv_row, to_json, to_text
 
 __all__ = ["events_group"]
 
 _NEWEST: Final = 20
+_POLL_SECONDS: Final = 0.5
 _INTERRUPTED: Final = 130
 """As a shell reports a command that Ctrl-C ended."""
 
@@ -34,9 +36,9 @@ def _selection(command: F) -> F:
     """The options that say which decisions."""
     options = (
         data_dir_option(),
-        click.option("--tenant", type=TENANT, help="One tenant's; everybody's when left out."),
+        click.option("--tenant", type=tenant_id, help="One tenant's; everybody's when left out."),
         click.option("--platform", is_flag=True, help="Only requests that never had a verified tenant."),
-        click.option("--since", type=SINCE, help="From then on: 30m, 1h, 2d, or an ISO time (UTC without an offset)."),
+        click.option("--since", type=since, help="From then on: 30m, 1h, 2d, or an ISO time (UTC without an offset)."),
         click.option("--verdict", type=click.Choice([verdict.value for verdict in Verdict]), help="Only these."),
         format_option("text", "json", "csv"),
     )
@@ -71,7 +73,7 @@ def tail(
     view = _view(data_dir, tenant, platform=platform)
     wanted = None if verdict is None else Verdict(verdict)
     # Before the history is read: what is decided in between is then shown by one or the other.
-    follower = view.follow(verdict=wanted) if follow else None
+    follower = view.follower(verdict=wanted) if follow else None
     newest = list(view.events(since=since, verdict=wanted, limit=limit))
     if follower is None and form == "text" and sys.stdout.isatty():
         out = terminal()
@@ -135,9 +137,11 @@ def _lines(records: Iterable[DecisionRecord], form: str) -> Iterator[str]:
             yield (styled_line(record) if sys.stdout.isatty() else to_text(record)) + "\n"
 
 
-def _follow(follower: Iterator[DecisionRecord], shown: set[str], form: str) -> None:
+def _follow(follower: Follower, shown: set[str], form: str) -> None:
     try:
-        for line in _lines((record for record in follower if record.id not in shown), form):
-            click.echo(line, nl=False)
+        while True:
+            for line in _lines([record for record in follower.poll() if record.id not in shown], form):
+                click.echo(line, nl=False)
+            time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
         raise SystemExit(_INTERRUPTED) from None

@@ -14,7 +14,7 @@ import click
 from partywall.errors import InvalidTenantId
 from partywall.tenancy import TenantId, parse_tenant_id
 
-__all__ = ["SINCE", "TENANT", "data_dir_option", "format_option"]
+__all__ = ["data_dir_option", "format_option", "since", "tenant_id"]
 
 F = TypeVar("F", bound=Callable[..., Any])  # click's decorators take any function
 
@@ -22,39 +22,23 @@ _AGE: Final = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-class _Since(click.ParamType):
-    """A moment: an age (`90s`, `30m`, `1h`, `2d`, `1w`) or an ISO 8601 time, in UTC when it names no offset."""
-
-    name = "since"
-
-    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """In seconds of the Unix epoch."""
-        if isinstance(value, float):
-            return value
-        if match := _AGE.fullmatch(value):
-            return time.time() - int(match[1]) * _SECONDS[match[2]]
-        try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"`{value}` is neither an age (30m, 1h, 2d) nor a time (2026-01-31T09:00Z)", param, ctx)
-        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+def since(text: str) -> float:
+    """A moment, in seconds of the Unix epoch: an age (`90s`, `30m`, `1h`, `2d`, `1w`) or an ISO 8601 time."""
+    if match := _AGE.fullmatch(text):
+        return time.time() - int(match[1]) * _SECONDS[match[2]]
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"`{text}` is neither an age (30m, 1h, 2d) nor a time (2026-01-31T09:00Z)") from None
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
 
 
-class _Tenant(click.ParamType):
-    """A tenant id."""
-
-    name = "tenant"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> TenantId:
-        """Unchanged, once it is checked."""
-        try:
-            return parse_tenant_id(value)
-        except InvalidTenantId as error:
-            self.fail(str(error), param, ctx)
-
-
-SINCE: Final = _Since()
-TENANT: Final = _Tenant()
+def tenant_id(text: str) -> TenantId:
+    """A tenant id, checked."""
+    try:
+        return parse_tenant_id(text)
+    except InvalidTenantId as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def format_option(*formats: str) -> Callable[[F], F]:

@@ -26,7 +26,7 @@ from partywall.gateway.server import ServeOptions, serve
 try:
     from uvloop import run
 except ImportError:  # it isn't built for PyPy
-    from asyncio import run
+    from asyncio import run  # type: ignore[assignment]  # called as both may be
 
 __all__ = ["serve_command"]
 

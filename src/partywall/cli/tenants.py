@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import orjson
 
-from partywall.cli.options import TENANT, format_option
+from partywall.cli.options import format_option, tenant_id
 from partywall.identity import new_api_key
 from partywall.tenancy import TenantId
 
@@ -18,7 +18,7 @@ def tenants_group() -> None:
 
 
 @tenants_group.command("mint-key")
-@click.option("--tenant", type=TENANT, required=True, help="Whom the key is for.")
+@click.option("--tenant", type=tenant_id, required=True, help="Whom the key is for.")
 @format_option("text", "json")
 def mint_key(tenant: TenantId, form: str) -> None:
     """Make a fresh API key and show it, once.

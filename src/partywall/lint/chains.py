@@ -105,8 +105,8 @@ RULES = (
         id="route-without-chain",
         level=Level.ERROR,
         title="A route on which no policy runs",
-        why="Who is refused on the other routes comes in by this one: no role is checked, no tool held back, no header "
-        "demanded.",
+        why="Who is refused on the other routes comes in by this one: no role is checked, no tool held back, no "
+        "header demanded.",
         mend="Put what must always run into `policies.chain`, which runs on every route.",
         bad=_ON_ONE_ROUTE,
         good=example("""\
@@ -143,7 +143,8 @@ consumer_groups:
         id="no-chain",
         level=Level.WARNING,
         title="The document has no chain at all",
-        why="Tenants are kept apart, and nothing else is checked: whoever has a key may ask every model for every tool.",
+        why="Tenants are kept apart, and nothing else is checked: whoever has a key may ask every model for every "
+        "tool.",
         mend="Begin with `policies: {chain: [rbac, audit-logger]}`.",
         bad=example("""\
 policies: {chain: []}
@@ -156,8 +157,8 @@ policy: {}
         id="rbac-gap",
         level=Level.ERROR,
         title="Roles that are checked on one way and not on another",
-        why="The document says which role may use which tool. On this route or for this group nobody looks, so a client "
-        "that is refused takes this way.",
+        why="The document says which role may use which tool. On this route or for this group nobody looks, so a "
+        "client that is refused takes this way.",
         mend="Put `rbac` into `policies.chain`.",
         bad=example("""\
 policies: {chain: [audit-logger]}

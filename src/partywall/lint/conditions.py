@@ -50,7 +50,7 @@ def _generating_endpoints(subject: Subject) -> frozenset[str]:
     """The endpoints that ask a model something, as far as the routes lead there."""
     routes = subject.rules.routes
     served = {path for route in routes for path, _ in served_under(route)} if routes else set(GENERATING)
-    return served & frozenset(GENERATING)
+    return frozenset(GENERATING) & served
 
 
 def _way_around(when: Condition, generating: frozenset[str]) -> str | None:
@@ -167,7 +167,8 @@ routes:
         id="policy-at-idle-stage",
         level=Level.ERROR,
         title="A policy at a stage where it does nothing",
-        why="The chain reads as if the policy ran. At this stage it has nothing to look at, so it never refuses anything.",
+        why="The chain reads as if the policy ran. At this stage it has nothing to look at, so it never refuses "
+        "anything.",
         mend="Leave `stage` out: a policy knows its own.",
         bad=example("""\
 policies:
@@ -180,8 +181,8 @@ policies:
         id="answers-unchecked",
         level=Level.WARNING,
         title="A policy narrowed to one of its stages",
-        why="A model asks for tools that nobody offered it. Roles that are checked on the request alone don't stop the "
-        "call in the answer, and the other way round no identity is demanded.",
+        why="A model asks for tools that nobody offered it. Roles that are checked on the request alone don't stop "
+        "the call in the answer, and the other way round no identity is demanded.",
         mend="Leave `stage` out, or name the policy once for each stage.",
         bad=example("""\
 policies:

@@ -17,7 +17,7 @@ __all__ = ["RULES"]
 _PLACEHOLDER: Final = re.compile(r"(\{[^{}]*\})")
 _DIVIDES: Final = re.compile(r"[^A-Za-z0-9_-]")
 """A character that no tenant id has, so that it ends one."""
-_BUILT_IN: Final = frozenset({"not-built"})
+_NOT_BUILT: Final = frozenset({"not-built"})
 
 
 def _templates(subject: Subject) -> Iterator[tuple[Path, str]]:
@@ -139,8 +139,8 @@ RULES = (
         id="ambiguous-template",
         level=Level.ERROR,
         title="A name in which two tenants can meet",
-        why="Without a separator that ids can't hold, tenant `a` with `b_c` and tenant `a_b` with `c` get one name, and "
-        "with it one record.",
+        why="Without a separator that ids can't hold, tenant `a` with `b_c` and tenant `a_b` with `c` get one name, "
+        "and with it one record.",
         mend="Put `:` or `/` between `{tenant_id}` and what stands beside it.",
         bad=example("""\
 multi_tenant:
@@ -151,7 +151,7 @@ multi_tenant:
   conversation_isolation: {storage_key_prefix: "{tenant_id}:{session_id}:"}
 """),
         check=_ambiguous,
-        also=_BUILT_IN,
+        also=_NOT_BUILT,
     ),
     Rule(
         id="prefix-without-end",
@@ -169,13 +169,14 @@ multi_tenant:
   conversation_isolation: {storage_key_prefix: "tenant:{tenant_id}:"}
 """),
         check=_open_prefix,
-        also=_BUILT_IN,
+        also=_NOT_BUILT,
     ),
     Rule(
         id="nothing-sealed",
         level=Level.ERROR,
         title="Encryption that seals nothing",
-        why="The section is there, so a reviewer counts on it. `encrypted_per_tenant` is empty, so no record is sealed.",
+        why="The section is there, so a reviewer counts on it. `encrypted_per_tenant` is empty, so no record is "
+        "sealed.",
         mend="List what is sealed, or remove the section.",
         bad=example("""\
 encryption: {key_strategy: per_tenant}
@@ -184,7 +185,7 @@ encryption: {key_strategy: per_tenant}
 encryption: {key_strategy: per_tenant, encrypted_per_tenant: [conversation_logs, agent_memory, audit_logs]}
 """),
         check=_nothing_sealed,
-        also=_BUILT_IN,
+        also=_NOT_BUILT,
     ),
     Rule(
         id="shared-store-unsealed",
@@ -201,14 +202,14 @@ storage: {backend: postgres, dsn_ref: {env: DATABASE_URL}}
 encryption: {encrypted_per_tenant: [conversation_logs, agent_memory, cache]}
 """),
         check=_shared_unsealed,
-        also=_BUILT_IN,
+        also=_NOT_BUILT,
     ),
     Rule(
         id="retrieval-unverified",
         level=Level.ERROR,
         title="What retrieval returns isn't checked",
-        why="Adapters have dropped filters in silence (mem0 #3887, LlamaIndex #17857). The check of what comes back is the "
-        "wall that notices.",
+        why="Adapters have dropped filters in silence (mem0 #3887, LlamaIndex #17857). The check of what comes back "
+        "is the wall that notices.",
         mend="Leave `verify_namespace_before_return` on.",
         bad=example("""\
 rag:
@@ -219,14 +220,14 @@ rag:
   retrieval_validation: {verify_namespace_before_return: true}
 """),
         check=_retrieval_unverified,
-        also=_BUILT_IN,
+        also=_NOT_BUILT,
     ),
     Rule(
         id="offboarding-leaves-data",
         level=Level.WARNING,
         title="A tenant that leaves leaves its documents behind",
-        why="What isn't deleted is found by the next tenant with that name, or by the next bug; what isn't scanned for "
-        "was often not deleted (mem0 #4957: 48 of 148 records left).",
+        why="What isn't deleted is found by the next tenant with that name, or by the next bug; what isn't scanned "
+        "for was often not deleted (mem0 #4957: 48 of 148 records left).",
         mend="Leave `delete_namespace` and `verification_scan` on.",
         bad=example("""\
 rag:
@@ -237,7 +238,7 @@ rag:
   tenant_offboarding: {delete_namespace: true, verification_scan: true}
 """),
         check=_left_behind,
-        also=_BUILT_IN,
+        also=_NOT_BUILT,
     ),
     Rule(
         id="detection-switched-off",
@@ -252,7 +253,6 @@ leakage_detection: {enabled: false}
 leakage_detection: {enabled: true}
 """),
         check=_switched_off,
-        also=_BUILT_IN,
     ),
     Rule(
         id="leaks-tolerated",
@@ -269,7 +269,7 @@ leakage_detection:
   statistical_monitoring: {alert_threshold: 0}
 """),
         check=_tolerated,
-        also=_BUILT_IN,
+        also=_NOT_BUILT,
     ),
     Rule(
         id="key-use-unrecorded",
@@ -284,7 +284,7 @@ encryption: {encrypted_per_tenant: [agent_memory], key_access_logging: false}
 encryption: {encrypted_per_tenant: [agent_memory], key_access_logging: true}
 """),
         check=_use_unrecorded,
-        also=_BUILT_IN,
+        also=_NOT_BUILT,
     ),
     Rule(
         id="records-mutable",
@@ -308,8 +308,8 @@ policy:
         id="workers-shared",
         level=Level.WARNING,
         title="Model workers that go from tenant to tenant",
-        why="Slots, host caches and adapters have carried one tenant's tokens to the next (llama.cpp #27148, vLLM #47724). "
-        "A process for each tenant has nothing to forget.",
+        why="Slots, host caches and adapters have carried one tenant's tokens to the next (llama.cpp #27148, vLLM "
+        "#47724). A process for each tenant has nothing to forget.",
         mend="Use `isolation: process_per_tenant`.",
         bad=example("""\
 workers: {targets: [alpha-llm], isolation: reset_between_tenants}
@@ -318,6 +318,6 @@ workers: {targets: [alpha-llm], isolation: reset_between_tenants}
 workers: {targets: [alpha-llm], isolation: process_per_tenant}
 """),
         check=_shared_workers,
-        also=_BUILT_IN,
+        also=_NOT_BUILT,
     ),
 )

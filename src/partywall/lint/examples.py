@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["BASE", "BASE_SECTIONS", "example"]
+__all__ = ["BASE", "BASE_SECTIONS", "example", "sections"]
 
 _KEYS: Final = {
     "ALPHA_KEY": '"sha256:6b1f83b3a0ed4a6b1e0a1d1f2e5b9c6a8b6a8e4c9d3a6f5e7c1b2a3948576f0d"',
@@ -44,15 +44,16 @@ def _keyed(text: str) -> str:
     return text
 
 
-def _sections(text: str) -> dict[str, str]:
+def sections(text: str) -> dict[str, str]:
+    """The text of each top-level section, by its key."""
     return {part.partition(":")[0]: part for part in _SECTION.split(text) if part.strip()}
 
 
-BASE_SECTIONS: Final = _sections(_keyed(BASE))
+BASE_SECTIONS: Final = sections(_keyed(BASE))
 """Each section of `BASE`, by its key."""
 
 
 def example(text: str = "") -> str:
     """A whole document of the sections in `text` and, behind them, those of `BASE` that `text` doesn't have."""
-    own = _sections(_keyed(text))
+    own = sections(_keyed(text))
     return "".join([*own.values(), *(section for key, section in BASE_SECTIONS.items() if key not in own)])

@@ -63,7 +63,7 @@ def _addresses(subject: Subject) -> Iterator[tuple[int, str, str, str]]:
 
 def _in_clear(subject: Subject) -> Iterator[Hit]:
     for index, name, scheme, host in _addresses(subject):
-        if scheme == "http" and not _is_inside(host):
+        if scheme == "http" and not _is_inside(host) and not _is_metadata(host):
             message = f"prompts, answers and the credential of `{name}` cross the network to `{host}` in clear text"
             yield Hit(target_path(index, "base_url"), message)
 
@@ -137,13 +137,12 @@ RULES = (
         id="metadata-upstream",
         level=Level.ERROR,
         title="An upstream that is a metadata service",
-        why="The cloud's metadata service gives the machine's own credentials to whoever asks from it. The gateway never "
-        "calls it; a document that names it was written by mistake or by an attacker.",
+        why="The cloud's metadata service gives the machine's own credentials to whoever asks from it. The gateway "
+        "never calls it; a document that names it was written by mistake or by an attacker.",
         mend="Write the address of the model's server.",
         bad=_one_target('base_url: "http://169.254.169.254/v1"'),
         good=_one_target('base_url: "http://127.0.0.1:8000/v1"'),
         check=_metadata,
-        also=frozenset({"upstream-in-clear"}),
     ),
     Rule(
         id="private-network-upstream",

@@ -15,7 +15,7 @@ from partywall.lint.subject import Subject, listed
 __all__ = ["CREDENTIAL_HEADERS", "RULES"]
 
 CREDENTIAL_HEADERS: Final = ("authorization", "x-api-key", "api-key")
-"""Where clients put a credential whatever the document says; `tests/lint/test_tables.py` holds it against identity's."""
+"""Where clients put a credential whatever the document says, as the room `identity` has it."""
 
 _LONG_LEEWAY_SECONDS: Final = 120
 _USERS_WRITE: Final = frozenset(
@@ -146,7 +146,8 @@ RULES = (
         id="issuer-twice",
         level=Level.ERROR,
         title="One issuer with two entries",
-        why="A token could be verified by either one's keys and under either one's rules. `serve` refuses the document.",
+        why="A token could be verified by either one's keys and under either one's rules. `serve` refuses the "
+        "document.",
         mend="Keep one entry; a key set may hold several keys.",
         bad=example(_JWT + _issuer("      tenants: [alpha]\n") + _issuer("      tenants: [beta]\n")),
         good=example(_JWT + _issuer("      tenants: [alpha, beta]\n")),
@@ -166,7 +167,8 @@ RULES = (
         id="long-leeway",
         level=Level.WARNING,
         title="Expired tokens are accepted for long",
-        why="Leeway is for clocks that differ by seconds. Beyond two minutes it is a longer life for every stolen token.",
+        why="Leeway is for clocks that differ by seconds. Beyond two minutes it is a longer life for every stolen "
+        "token.",
         mend="Leave `leeway_seconds` at its default of 30, and set the clocks.",
         bad=example(_JWT + _issuer("      leeway_seconds: 300\n")),
         good=example(_JWT + _issuer("      leeway_seconds: 30\n")),
@@ -212,8 +214,8 @@ multi_tenant: {tenant_id_source: api_key}
         id="header-with-two-meanings",
         level=Level.ERROR,
         title="One header with two meanings",
-        why="A header that is the credential and the user at once lets the one be passed off as the other, and puts keys "
-        "into records. `serve` refuses the document.",
+        why="A header that is the credential and the user at once lets the one be passed off as the other, and puts "
+        "keys into records. `serve` refuses the document.",
         mend="Give each meaning a header of its own.",
         bad=example("""\
 server:
@@ -229,8 +231,8 @@ server:
         id="tenant-headers-unchecked",
         level=Level.WARNING,
         title="No header is compared with the credential's tenant",
-        why="An application that mixes up two customers sends one's `X-Org-ID` with the other's key. Compared, that is a "
-        "refusal; ignored, it is the wrong tenant's data.",
+        why="An application that mixes up two customers sends one's `X-Org-ID` with the other's key. Compared, that "
+        "is a refusal; ignored, it is the wrong tenant's data.",
         mend="Leave `server.identity_headers.tenant` at its default.",
         bad=example("""\
 server:

@@ -138,8 +138,8 @@ consumer_groups:
         id="operator-key-is-tenant-key",
         level=Level.ERROR,
         title="A tenant's key is an operator's too",
-        why="Operators see the document, every group's chain and the platform's records. A tenant that holds such a key "
-        "sees its neighbours.",
+        why="Operators see the document, every group's chain and the platform's records. A tenant that holds such a "
+        "key sees its neighbours.",
         mend="Give operators keys of their own, and no tenant one of them.",
         bad=example("""\
 server:
@@ -170,8 +170,8 @@ consumer_groups:
         id="tenant-without-credential",
         level=Level.WARNING,
         title="A tenant that nobody can act for",
-        why="A tenant without a way in is a leaver whose data is still here, or one whose people will be given another "
-        "tenant's key to get on with their work.",
+        why="A tenant without a way in is a leaver whose data is still here, or one whose people will be given "
+        "another tenant's key to get on with their work.",
         mend="Give a group of the tenant a key, let an issuer speak for it, or take the tenant out.",
         bad=example("""\
 tenants: {alpha: {}, beta: {}, gamma: {}}

@@ -107,7 +107,8 @@ RULES = (
         title="A group names another tenant's target",
         why="A target's `tenants` says whose it is. Here a group of somebody else's asks for it; one list edited, and "
         "its requests carry the other tenant's credential.",
-        mend="Give the group a target of its own tenant's, or add the tenant to the target's `tenants` if it is shared.",
+        mend="Give the group a target of its own tenant's, or add the tenant to the target's `tenants` if it is "
+        "shared.",
         bad=example("""\
 providers:
   targets:
@@ -153,8 +154,8 @@ routes:
         id="open-target-named-for-tenant",
         level=Level.WARNING,
         title="A target is named for one tenant, and others may use it",
-        why="A target that nobody claims is everybody's. When its name or its secret's name says whose it is, the claim "
-        "was forgotten, and the others' requests go out on that tenant's account.",
+        why="A target that nobody claims is everybody's. When its name or its secret's name says whose it is, the "
+        "claim was forgotten, and the others' requests go out on that tenant's account.",
         mend="Claim it: `tenants: [...]` at the target, or `upstream` in the tenant's groups alone.",
         bad=example("""\
 consumer_groups:

@@ -87,7 +87,7 @@ def _beyond(subject: Subject, fits: Fits, what: str) -> Iterator[Hit]:
         yield Hit(
             group_path(index, "upstream"), f"`{target.id}` {what} `{tenant}`, and stands behind targets that don't"
         )
-    served = {index for index in range(len(subject.groups))} - {index for index, _ in _without_fit(subject, fits)}
+    served = set(range(len(subject.groups))) - {index for index, _ in _without_fit(subject, fits)}
     helped = {subject.groups[index].tenant_id for index in served}
     for index, target in _fit_for_nobody(subject, fits):
         others = subject.reach.tenants(target.id) & helped
@@ -166,8 +166,8 @@ tenants: {alpha: {regions: [eu]}, beta: {}}
         id="fallback-leaves-region",
         level=Level.ERROR,
         title="A fall-back outside the tenant's region",
-        why="The list of fall-backs says that data goes there when the first target fails; the tenant's regions say that "
-        "it never does. One of the two is a promise that somebody will break.",
+        why="The list of fall-backs says that data goes there when the first target fails; the tenant's regions say "
+        "that it never does. One of the two is a promise that somebody will break.",
         mend="Fall back within the region, and take the target outside it away from the tenant.",
         bad=example(
             _TARGETS
@@ -281,7 +281,8 @@ tenants: {alpha: {require_zero_data_retention: true}, beta: {}}
         id="region-beyond-platform",
         level=Level.WARNING,
         title="A tenant's region that the platform doesn't allow",
-        why="`residency.allowed_regions` is for tenants that state none of their own; this one states more, and gets it.",
+        why="`residency.allowed_regions` is for tenants that state none of their own; this one states more, and gets "
+        "it.",
         mend="Leave the region out, or allow it for the platform.",
         bad=example("""\
 providers:

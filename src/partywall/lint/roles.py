@@ -105,8 +105,8 @@ RULES = (
         id="role-allows-everything",
         level=Level.ERROR,
         title="A role that allows `*`",
-        why="With an API key the caller names its own role in a header. A role that may use everything makes the others "
-        "decoration, and each tool added later is open to it unseen.",
+        why="With an API key the caller names its own role in a header. A role that may use everything makes the "
+        "others decoration, and each tool added later is open to it unseen.",
         mend="List the tools that the role needs, with globs such as `read_*`.",
         bad=example("""\
 policy:
@@ -169,8 +169,8 @@ policy:
         id="tool-allowed-and-denied",
         level=Level.WARNING,
         title="A tool that a role is both allowed and denied",
-        why="The denial wins, so the role can't do what its first list says. Whoever finds that out removes the denial, "
-        "with everything else that it held back.",
+        why="The denial wins, so the role can't do what its first list says. Whoever finds that out removes the "
+        "denial, with everything else that it held back.",
         mend="Take the tool out of one of the lists.",
         bad=example("""\
 policy:

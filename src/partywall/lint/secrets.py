@@ -116,10 +116,10 @@ RULES = (
         id="secret-in-clear",
         level=Level.ERROR,
         title="A secret in clear text",
-        why="The document is reviewed, copied, backed up and mounted. Whoever reads it holds the credential, and with it "
-        "what the tenant has at the vendor.",
-        mend="Name where the secret is kept (`secret_key_ref`), keep only the digest of callers' keys (`api_keys`), and "
-        "change the secret that stood here.",
+        why="The document is reviewed, copied, backed up and mounted. Whoever reads it holds the credential, and with "
+        "it what the tenant has at the vendor.",
+        mend="Name where the secret is kept (`secret_key_ref`), keep only the digest of callers' keys (`api_keys`), "
+        "and change the secret that stood here.",
         bad=example("""\
 providers:
   targets:

@@ -12,7 +12,7 @@ from partywall.config.unbuilt import unbuilt
 from partywall.lint.examples import example
 from partywall.lint.findings import Level, Path
 from partywall.lint.rule import Hit, Rule
-from partywall.lint.subject import Subject, group_path, listed, target_path
+from partywall.lint.subject import Subject, listed, target_path
 
 __all__ = ["RULES"]
 
@@ -62,7 +62,8 @@ RULES = (
         id="name-twice",
         level=Level.ERROR,
         title="Two groups or two routes have one name",
-        why="Decision records and limits name the group and the route. With two of a name, nobody can tell whose it was.",
+        why="Decision records and limits name the group and the route. With two of a name, nobody can tell whose it "
+        "was.",
         mend="Give each group and each route a name of its own.",
         bad=example("""\
 consumer_groups:
@@ -77,7 +78,8 @@ consumer_groups:
         id="unknown-upstream",
         level=Level.ERROR,
         title="An upstream that no target has",
-        why="A misspelt upstream leads nowhere today. Tomorrow somebody gives a target that name, and traffic follows it.",
+        why="A misspelt upstream leads nowhere today. Tomorrow somebody gives a target that name, and traffic follows "
+        "it.",
         mend="Name a target of `providers.targets`.",
         bad=example("""\
 consumer_groups:

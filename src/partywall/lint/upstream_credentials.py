@@ -103,8 +103,8 @@ providers:
         id="shared-upstream-server",
         level=Level.WARNING,
         title="Two tenants' targets are one server that nothing divides",
-        why="A server that serves both keeps one prefix cache. By the time to the first token, one tenant can tell what "
-        "the other has asked.",
+        why="A server that serves both keeps one prefix cache. By the time to the first token, one tenant can tell "
+        "what the other has asked.",
         mend="Run a server for each tenant, or an engine that takes a cache salt (vLLM, SGLang, TensorRT-LLM).",
         bad=example("""\
 providers:
@@ -124,8 +124,8 @@ providers:
         id="pooled-upstream",
         level=Level.WARNING,
         title="Tenants share a target whose caches nothing divides",
-        why="Prompt caches are kept per account. With one account for all, cached token counts and the time to the first "
-        "token tell one tenant what another has sent.",
+        why="Prompt caches are kept per account. With one account for all, cached token counts and the time to the "
+        "first token tell one tenant what another has sent.",
         mend="Give each tenant a target with its own credential, and claim it by `upstream` or `tenants`.",
         bad=example("""\
 providers:
