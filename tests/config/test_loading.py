@@ -200,6 +200,7 @@ tenant: {}
             "either the key `address` is missing, or",
             5,
         ),
+        ("place: {address: a, service: b}", "fits none", "either unknown key `service`, or unknown key `address`", 5),
         ("place: {service: a, port: b}", "fits none", "`port`: must be an integer, not the string `b`", 5),
     ],
 )

@@ -217,6 +217,9 @@ def test_a_byte_order_mark_at_the_start_is_not_part_of_the_first_key() -> None:
         ("api_key: {1234567: x}\n", "1234567"),
         ("{name: alpha, api_key: hunter2, name: beta}", "hunter2"),
         ("api_key: hunter2\x1b\n", "hunter2"),
+        ("{a: 1, !token: hunter2}\n", "hunter2"),  # a tag took the name's place
+        ("{a: 1, *api_key: hunter2}\n", "hunter2"),
+        ("{a: 1, api\x1b_key: hunter2, password: x}\n", "hunter2"),  # and here a control character split it
     ],
 )
 def test_no_error_shows_a_secret(text: str, secret: str) -> None:

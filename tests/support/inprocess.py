@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
+from tests.support.records import recorded
 
 from partywall.gateway.app import Gateway
 from partywall.platform import Platform
+from partywall.trail import DecisionRecord
 
 __all__ = ["Client", "Reply", "Session", "gateway", "session"]
 
@@ -111,9 +113,21 @@ class Session:
 
     client: Client
     loop: asyncio.AbstractEventLoop
+    data_dir: Path
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(work)
+
+    def post(self, path: str, headers: dict[str, str], body: object, query: str = "") -> Reply:
+        return self.run(self.client.post(path, headers, body, query))
+
+    def get(self, path: str, headers: dict[str, str], query: str = "") -> Reply:
+        return self.run(self.client.get(path, headers, query))
+
+    def recorded(self, tenant: str | None) -> list[DecisionRecord]:
+        """What the gateway has recorded for one tenant, or among the platform's own for None."""
+        self.run(self.client.platform.trail.flush())
+        return recorded(self.data_dir, tenant)
 
 
 @contextmanager
@@ -122,7 +136,7 @@ def session(document: Path, data_dir: Path) -> Iterator[Session]:
     loop = asyncio.new_event_loop()
     opened = gateway(document, data_dir)
     try:
-        yield Session(loop.run_until_complete(opened.__aenter__()), loop)
+        yield Session(loop.run_until_complete(opened.__aenter__()), loop, data_dir)
     finally:
         loop.run_until_complete(opened.__aexit__(None, None, None))
         loop.run_until_complete(loop.shutdown_default_executor())

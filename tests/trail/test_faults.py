@@ -31,7 +31,7 @@ async def admits(trail: Trail) -> None:
     record = new_record(BETA)
     await trail.admit(record)
     await trail.complete(end(record))
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 5.0
 
 
 def put_garbage(path: Path) -> None:
@@ -60,14 +60,12 @@ def test_a_tenant_whose_file_is_broken_is_refused_alone(tmp_path: Path, damage: 
 
     async def main() -> None:
         async with open_trail(tmp_path) as trail:
-            outcomes = await asyncio.gather(
-                *(trail.admit(new_record((ALPHA, BETA)[turn % 2])) for turn in range(20)), return_exceptions=True
-            )
+            records = [new_record((ALPHA, BETA)[turn % 2]) for turn in range(20)]
+            outcomes = await asyncio.gather(*(trail.admit(record) for record in records), return_exceptions=True)
             assert [type(outcome) for outcome in outcomes] == [TrailUnavailable, type(None)] * 10
-            record = new_record(ALPHA)
+            assert [record.admitted for record in records] == [False, True] * 10
             with pytest.raises(TrailUnavailable, match="tenant `alpha`"):
-                await trail.admit(record)
-            assert not record.admitted
+                await trail.admit(new_record(ALPHA))
             assert list(trail.faults) == [ALPHA]
             assert trail.healthy
             await admits(trail)
@@ -145,7 +143,7 @@ def test_a_lock_held_elsewhere_is_waited_for_and_holds_up_nobody_else(tmp_path: 
     async def main() -> None:
         async with open_trail(tmp_path) as trail:
             await trail.admit(new_record(ALPHA))
-        async with open_trail(tmp_path) as trail:
+        async with open_trail(tmp_path, lock_patience_seconds=60.0) as trail:
             if opened_before:
                 await trail.admit(new_record(ALPHA))
             with locked(file_of(tmp_path, ALPHA)):
@@ -174,7 +172,7 @@ def test_patience_with_a_lock_ends(tmp_path: Path) -> None:
                     await trail.admit(new_record(ALPHA))
                 with pytest.raises(TrailUnavailable, match="locked"):
                     await completion
-                assert 0.25 < time.monotonic() - began < 1.5
+                assert 0.25 < time.monotonic() - began < 5.0
                 await admits(trail)
             await asyncio.sleep(COOL)
             await trail.admit(new_record(ALPHA))
@@ -298,6 +296,7 @@ def test_a_completion_that_comes_while_a_file_cools_is_written_afterwards(tmp_pa
             with pytest.raises(TrailUnavailable):
                 await trail.admit(new_record(ALPHA))
             completion = trail.complete(end(running))
+            await asyncio.sleep(0.1)
             aside.rename(path)
             await completion
             assert stored(tmp_path, ALPHA) == [running]

@@ -29,7 +29,13 @@ def terminal(*, stderr: bool = False) -> Console:
 def plain_table(title: str | None = None) -> Table:
     """A table with a line under its header and none elsewhere."""
     return Table(
-        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        show_edge=False,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
@@ -26,23 +27,26 @@ def decisions_table(
     records: Iterable[DecisionRecord], *, columns: int, title: str | None = None, with_tenant: bool = True
 ) -> Table:
     """A table of `records` for a terminal of so many columns; a line each, the reason cut where it must be."""
+    shown = list(records)
+    today = _moment(time.time())[:10]
+    from_ = 11 if all(_moment(record.time).startswith(today) for record in shown) else 0
     table = plain_table(title)
-    table.add_column("time, UTC", no_wrap=True)
+    table.add_column("UTC", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     if with_tenant:
         table.add_column("tenant", no_wrap=True)
-    table.add_column("request", no_wrap=True, overflow="ellipsis", max_width=28)
+    table.add_column("path", no_wrap=True, overflow="ellipsis", max_width=26)
     table.add_column("status", no_wrap=True)
     table.add_column("why", no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column("decision", no_wrap=True)
     table.expand = True
-    for record in records:
+    for record in shown:
         tenant = [printable(record.tenant or "-")] if with_tenant else []
         table.add_row(
-            _clock(record.time),
+            _moment(record.time)[from_:],
             printable(record.verdict.value, _COLOURS[record.verdict]),
             *tenant,
-            printable(f"{record.method} {record.path}"),
+            printable(record.path),
             "-" if record.status is None else str(record.status),
             printable(_why(record)),
             short_id(record.id, columns),
@@ -65,11 +69,12 @@ def short_id(decision_id: str, columns: int) -> str:
     return decision_id if columns >= _WHOLE_ID_COLUMNS else f"…{decision_id[-_ID_DIGITS:]}"
 
 
-def _clock(seconds: float) -> str:
+def _moment(seconds: float) -> str:
+    """Date and time; the same width beyond the calendar's end, for a record that claims to be from there."""
     try:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
     except (OverflowError, ValueError, OSError):
-        return str(seconds)
+        return "????-??-?? ??:??:??"
 
 
 def _why(record: DecisionRecord) -> str:

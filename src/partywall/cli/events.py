@@ -16,7 +16,7 @@ import click
 
 from partywall.cli.console import terminal
 from partywall.cli.decisions import decisions_table, styled_line
-from partywall.cli.options import data_dir_option, format_option, since, tenant_id
+from partywall.cli.options import INTERRUPTED, data_dir_option, format_option, since, tenant_id
 from partywall.errors import ConfigError
 from partywall.tenancy import TenantId
 from partywall.trail import Alarm, DecisionRecord, Follower, TrailReader, Verdict, View
@@ -26,8 +26,6 @@ __all__ = ["events_group"]
 
 _NEWEST: Final = 20
 _POLL_SECONDS: Final = 0.5
-_INTERRUPTED: Final = 130
-"""As a shell reports a command that Ctrl-C ended."""
 
 F = TypeVar("F", bound=Callable[..., Any])  # click's decorators take any function
 
@@ -76,8 +74,7 @@ def tail(
     follower = view.follower(verdict=wanted) if follow else None
     newest = list(view.events(since=since, verdict=wanted, limit=limit))
     if follower is None and form == "text" and sys.stdout.isatty():
-        out = terminal()
-        out.print(decisions_table(newest, columns=out.width))
+        _print_table(newest, with_tenant=tenant is None and not platform)
         return
     _print(newest, form)
     if follower is not None:
@@ -116,6 +113,12 @@ def _view(data_dir: Path, tenant: TenantId | None, *, platform: bool) -> View:
     return reader.of_tenant(tenant)
 
 
+def _print_table(records: list[DecisionRecord], *, with_tenant: bool) -> None:
+    if records:
+        out = terminal()
+        out.print(decisions_table(records, columns=out.width, with_tenant=with_tenant))
+
+
 def _alarm(alarm: Alarm) -> None:
     click.echo(f"alarm: {alarm}", err=True)
 
@@ -144,4 +147,4 @@ def _follow(follower: Follower, shown: set[str], form: str) -> None:
                 click.echo(line, nl=False)
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
-        raise SystemExit(_INTERRUPTED) from None
+        raise SystemExit(INTERRUPTED) from None

@@ -25,9 +25,10 @@ __all__ = ["init_command"]
 @click.option("--force", is_flag=True, help="Overwrite an existing document; its keys stop working.")
 @format_option("text", "json")
 def init_command(path: Path, force: bool, form: str) -> None:  # noqa: FBT001  # click passes flags by position
-    """Write a starter document with fresh keys to PATH (partywall.yaml).
+    """Write a starter document with fresh keys.
 
-    It has two organisations and an operator. Their keys are shown once; the document holds their digests.
+    It goes to PATH (partywall.yaml), and has two organisations and an operator. Their keys are shown once; the document
+    holds their digests.
     """
     keys = {owner: new_api_key() for owner in (*STARTER_TENANTS, "operator")}
     _write(path, starter_document({owner: digest for owner, (_, digest) in keys.items()}), overwrite=force)
@@ -56,7 +57,7 @@ def _show(path: Path, keys: dict[str, Secret]) -> None:
     for owner, key in keys.items():
         table.add_row(owner, key.reveal())
     out = terminal()
-    out.print(f"Wrote {path}: two organisations, each with a parrot for a model.\n")
+    out.print(f"Wrote {path}: two organisations, each with a parrot for a model.\n", soft_wrap=True)
     out.print(table)
-    out.print("Keep the keys where you keep passwords; the document has their digests only.\n\nNext:")
+    out.print("\nKeep the keys where you keep passwords; the document has their digests only. Next:\n")
     out.print(f"  partywall lint {path}\n  partywall serve {path}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their values are read."""
+"""What several commands share: options, how their values are read, and how they end on Ctrl-C."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ import click
 from partywall.errors import InvalidTenantId
 from partywall.tenancy import TenantId, parse_tenant_id
 
-__all__ = ["data_dir_option", "format_option", "since", "tenant_id"]
+__all__ = ["INTERRUPTED", "data_dir_option", "format_option", "since", "tenant_id"]
 
 F = TypeVar("F", bound=Callable[..., Any])  # click's decorators take any function
+
+INTERRUPTED: Final = 130
+"""The exit code after Ctrl-C, as shells report it."""
 
 _AGE: Final = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}

@@ -16,6 +16,7 @@ from typing import Final
 
 import click
 
+from partywall.cli.options import INTERRUPTED
 from partywall.cli.published_keys import PUBLISHED_KEYS, published_keys_in
 from partywall.config import Document, load_bytes
 from partywall.config.loading import read
@@ -64,7 +65,10 @@ def serve_command(document: Path, host: str, port: int, data_dir: Path, unsafe_w
         data_dir=data_dir,
         unsafe_without_isolation=unsafe_without_isolation,
     )
-    run(serve(options, ready=_announce))
+    try:
+        run(serve(options, ready=_announce))
+    except KeyboardInterrupt:  # raised once the requests under way are finished
+        raise SystemExit(INTERRUPTED) from None
 
 
 def _announce(url: str) -> None:

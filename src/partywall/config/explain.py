@@ -20,9 +20,17 @@ from pydantic_core import ErrorDetails
 
 from partywall.config.annotations import fields_by_key
 from partywall.config.findings import Finding, led_back, models_in
-from partywall.config.masking import MASK, could_be_secret, credential_spans, masks_key, names_secret, under_secret
+from partywall.config.masking import (
+    MASK,
+    could_be_secret,
+    credential_spans,
+    masked_path,
+    masks_key,
+    names_secret,
+    under_secret,
+)
 from partywall.config.places import PlaceIndex
-from partywall.config.problems import Problem, problem_at
+from partywall.config.problems import Problem, dotted, problem_at
 from partywall.config.snippets import excerpt
 
 __all__ = ["explain"]
@@ -273,5 +281,6 @@ def _is_other_shape(path: tuple[str | int, ...], findings: Sequence[Finding]) ->
 
 def _reason(path: tuple[str | int, ...], finding: Finding) -> str:
     message, _ = _message(finding)
-    inner = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in finding.path[len(path) :])
-    return f"`{inner.removeprefix('.')}`: {message}" if inner else message
+    # The message names an unknown key itself.
+    below_it = finding.path[len(path) : -1 if finding.kind == "extra_forbidden" else None]
+    return f"`{dotted(masked_path(below_it))}`: {message}" if below_it else message

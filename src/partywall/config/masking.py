@@ -1,7 +1,8 @@
 """What of a document may be shown in a message: names and settings, never what could be a credential.
 
 Promises: a value under a key that is named like a secret, or that has the shape of a credential wherever it stands, is
-masked before it reaches a message, a snippet or a log.
+masked before it reaches a message, a snippet or a log. Of a document that doesn't parse and may hold secrets in clear
+text, no line is shown at all.
 
 Doesn't promise: to know a secret under an innocent name that looks like a word. The document is meant to hold
 references (`secret_key_ref`) and digests, and lint refuses the rest.
@@ -50,7 +51,7 @@ _CREDENTIAL_SHAPE: Final = re.compile(
     | \bAIza[A-Za-z0-9_-]{20,}                                                    # Google
     | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*                                      # JWT
     | \b(?i:bearer|basic)\s+(?=\S*[0-9=])[A-Za-z0-9._~+/=-]{8,}                   # an Authorization header
-    | -----BEGIN                                                                  # PEM
+    | -----BEGIN.*                                                                # PEM
     | ://[^/\s:@]*:[^/\s@]+@                                                      # user:password@host
     | (?<![\w:])[0-9A-Fa-f]{32,}\b                                                # random hex
     | (?<![\w+=-])(?=[\w+=-]*[0-9])(?=[\w+=-]*[a-z])(?=[\w+=-]*[A-Z])[\w+=-]{32,}  # random base64

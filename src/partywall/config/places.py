@@ -154,10 +154,7 @@ class _Nodes:
         node, missing = 0, False
         for step in path:
             child = self._child(node, step)
-            if child is not None:
-                node, missing = child, False
-            elif not (isinstance(step, str) and 0 in self._children.get(node, {})):
-                missing = True
+            node, missing = (node, True) if child is None else (child, False)
         return node, missing
 
     def _child(self, node: int, step: str | int) -> int | None:

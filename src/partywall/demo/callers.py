@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Final, Protocol, Self
 
-import anthropic
-import openai
+from anthropic import Anthropic
+from anthropic import DefaultHttpxClient as AnthropicHttp
+from openai import DefaultHttpxClient as OpenAIHttp
+from openai import OpenAI
 
 __all__ = ["KEYS", "MODELS", "Callers"]
 
@@ -32,45 +34,38 @@ class _Response(Protocol):
 
 
 class Callers:
-    """Clients of one gateway, and what rows of the scenario leave for later ones."""
+    """Clients of one gateway, by tenant, and what one attempt leaves for a later one."""
 
     def __init__(self, url: str) -> None:
         self.decision_ids: list[str] = []
         """Of every answer so far, in order."""
         self.notes: dict[str, str] = {}
-        """What one attempt saw and a later one compares with."""
-        self._openai_http = openai.DefaultHttpxClient(event_hooks={"response": [self._note]})
-        self._anthropic_http = anthropic.DefaultHttpxClient(event_hooks={"response": [self._note]})
-        self._openai = {tenant: self._openai_client(url, tenant) for tenant in MODELS}
-        self._anthropic = {tenant: self._anthropic_client(url, tenant) for tenant in MODELS}
-
-    def openai(self, tenant: str) -> openai.OpenAI:
-        """The OpenAI client of an organisation."""
-        return self._openai[tenant]
-
-    def anthropic(self, tenant: str) -> anthropic.Anthropic:
-        """The Anthropic client of an organisation."""
-        return self._anthropic[tenant]
-
-    def _openai_client(self, url: str, tenant: str) -> openai.OpenAI:
-        return openai.OpenAI(
-            base_url=f"{url}/v1",
-            api_key=KEYS[tenant],
-            default_headers=_identity(tenant),
-            http_client=self._openai_http,
-            timeout=_TIMEOUT_SECONDS,
-            max_retries=0,
-        )
-
-    def _anthropic_client(self, url: str, tenant: str) -> anthropic.Anthropic:
-        return anthropic.Anthropic(
-            base_url=url,
-            api_key=KEYS[tenant],
-            default_headers=_identity(tenant),
-            http_client=self._anthropic_http,
-            timeout=_TIMEOUT_SECONDS,
-            max_retries=0,
-        )
+        """What was seen, by a name that the attempts agree on."""
+        hooks = {"response": [self._note]}
+        self._openai_http = OpenAIHttp(event_hooks=hooks)
+        self._anthropic_http = AnthropicHttp(event_hooks=hooks)
+        self.openai = {
+            tenant: OpenAI(
+                base_url=f"{url}/v1",
+                api_key=KEYS[tenant],
+                default_headers=_identity(tenant),
+                http_client=self._openai_http,
+                timeout=_TIMEOUT_SECONDS,
+                max_retries=0,
+            )
+            for tenant in MODELS
+        }
+        self.anthropic = {
+            tenant: Anthropic(
+                base_url=url,
+                api_key=KEYS[tenant],
+                default_headers=_identity(tenant),
+                http_client=self._anthropic_http,
+                timeout=_TIMEOUT_SECONDS,
+                max_retries=0,
+            )
+            for tenant in MODELS
+        }
 
     def _note(self, response: _Response) -> None:
         self.decision_ids.append(response.headers["x-request-id"])

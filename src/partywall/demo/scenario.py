@@ -1,123 +1,117 @@
-"""Who tries what, and what must come of it.
-
-`SCENARIO` is the table; the functions below it are the attempts. Each makes one request and tells in a few words what
-came back; a refusal is told by whoever runs it, as its status and code. The model behind the gateway is the parrot, so
-an answer shows what reached the model.
-"""
+"""Who tries what, and what must come of it."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import openai
-from anthropic.types import RawMessageStreamEvent
-from openai.types.chat import ChatCompletionToolParam
+from openai import Omit
 
+from partywall.demo import attempts as try_
 from partywall.demo.callers import KEYS, MODELS, Callers
 
 __all__ = ["SCENARIO", "Row"]
 
 Attempt = Callable[[Callers], str]
 
-_WORDS: Final = "the tenants of a house share its party walls"
-_SALT: Final = re.compile(r"^cache_salt: (.*)$", re.MULTILINE)
-_SERVER_MADE: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_CALL_IT: Final = "call:execute_code"
+"""Makes the parrot call that tool: a model that misbehaves, whatever it was offered."""
+_NO_IDENTITY: Final = {"X-User-ID": Omit(), "X-Org-ID": Omit(), "X-User-Role": Omit()}
+_NO_KEY: Final = {"Authorization": Omit()}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One attempt. `recorded_for` is whose decisions it must end up in; None: the platform's own."""
+    """One attempt. `who` is whose key it comes with; `nobody` when that doesn't tell one tenant."""
 
     theme: str
     who: str
     what: str
     expected: str
     attempt: Attempt
-    recorded_for: str | None
+
+    @property
+    def recorded_for(self) -> str | None:
+        """The tenant among whose decisions it must be found; None: among the platform's own."""
+        return self.who if self.who in MODELS else None
 
 
-def _rows(theme: str, *rows: tuple[str, str, str, Attempt]) -> tuple[Row, ...]:
-    """Rows of one theme: who, what, what is expected, and how it is tried."""
-    return tuple(
-        Row(theme, who, what, expected, attempt, who if who in MODELS else None) for who, what, expected, attempt in rows
-    )
+def _theme(theme: str, *rows: tuple[str, str, str, Attempt]) -> tuple[Row, ...]:
+    return tuple(Row(theme, *row) for row in rows)
 
 
-# -- Attempts: chats -----------------------------------------------------------------------------------------------
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
 
 
-def _heard(said: str) -> str:
-    """Whether the parrot repeats what was sent."""
-    return "answered" if _WORDS in said else "answered something else"
-
-
-def _chat(tenant: str, callers: Callers, *, words: str = _WORDS, **headers: str | openai.Omit) -> str:
-    answer = callers.openai(tenant).chat.completions.create(
-        model=MODELS[tenant],
-        messages=[{"role": "user", "content": words}],
-        extra_headers={name.replace("_", "-"): value for name, value in headers.items()},
-    )
-    return _heard(answer.choices[0].message.content or "")
-
-
-def _chat_streamed(tenant: str, callers: Callers, *, words: str = _WORDS) -> str:
-    stream = callers.openai(tenant).chat.completions.create(
-        model=MODELS[tenant], messages=[{"role": "user", "content": words}], stream=True
-    )
-    return _heard("".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices))
-
-
-def _message(tenant: str, callers: Callers, **headers: str) -> str:
-    answer = callers.anthropic(tenant).messages.create(
-        model=MODELS[tenant],
-        max_tokens=100,
-        messages=[{"role": "user", "content": _WORDS}],
-        extra_headers={name.replace("_", "-"): value for name, value in headers.items()},
-    )
-    return _heard("".join(block.text for block in answer.content if block.type == "text"))
-
-
-def _message_streamed(tenant: str, callers: Callers, *, words: str = _WORDS) -> str:
-    stream = callers.anthropic(tenant).messages.create(
-        model=MODELS[tenant], max_tokens=100, messages=[{"role": "user", "content": words}], stream=True
-    )
-    return _heard("".join(_text_of(event) for event in stream))
-
-
-def _text_of(event: RawMessageStreamEvent) -> str:
-    is_text = event.type == "content_block_delta" and event.delta.type == "text_delta"
-    return event.delta.text if is_text else ""
-
-
-def _response(tenant: str, callers: Callers) -> str:
-    return _heard(callers.openai(tenant).responses.create(model=MODELS[tenant], input=_WORDS).output_text)
-
-
-def _response_streamed(tenant: str, callers: Callers) -> str:
-    stream = callers.openai(tenant).responses.create(model=MODELS[tenant], input=_WORDS, stream=True)
-    return _heard("".join(event.delta for event in stream if event.type == "response.output_text.delta"))
-
-
-def _embedding(tenant: str, callers: Callers) -> str:
-    answer = callers.openai(tenant).embeddings.create(model=MODELS[tenant], input=_WORDS)
-    return "answered" if answer.data[0].embedding else "answered nothing"
-
-
-# -- Attempts: as somebody else, as nobody -------------------------------------------------------------------------
-
-
-def _body_names_beta(callers: Callers) -> str:
-    callers.openai("alpha").chat.completions.create(
-        model=MODELS["alpha"], messages=[{"role": "user", "content": _WORDS}], extra_body={"tenant_id": "beta"}
-    )
-    return "answered"
-
-
-def _with_key(tenant: str, key: str | openai.Omit, callers: Callers) -> str:
-    """A chat with another credential than the client's own, or with none."""
-    authorization = key if isinstance(key, openai.Omit) else f"Bearer {key}"
-    return _chat(tenant, callers, Authorization=authorization)
+SCENARIO: Final = (
+    *_theme(
+        "Each on its own side",
+        ("alpha", "a chat", "answered", partial(try_.chat, "alpha")),
+        ("alpha", "a chat, streamed", "answered", partial(try_.chat_streamed, "alpha")),
+        ("alpha", "a response", "answered", partial(try_.response, "alpha")),
+        ("alpha", "a response, streamed", "answered", partial(try_.response_streamed, "alpha")),
+        ("alpha", "an embedding", "answered", partial(try_.embedding, "alpha")),
+        ("beta", "a message", "answered", partial(try_.message, "beta")),
+        ("beta", "a message, streamed", "answered", partial(try_.message_streamed, "beta")),
+        ("beta", "a chat", "answered", partial(try_.chat, "beta")),
+        ("beta", "an embedding", "answered", partial(try_.embedding, "beta")),
+    ),
+    *_theme(
+        "As the neighbour",
+        ("alpha", "own key, X-Org-ID: beta", "403 tenant_mismatch",
+         partial(try_.chat, "alpha", headers={"X-Org-ID": "beta"})),
+        ("beta", "own key, X-Org-ID: alpha", "403 tenant_mismatch",
+         partial(try_.message, "beta", headers={"X-Org-ID": "alpha"})),
+        ("alpha", "own key, body says beta", "403 tenant_mismatch",
+         partial(try_.chat_with_body, {"tenant_id": "beta"}, "alpha")),
+        ("nobody", "alpha's key and beta's", "403 tenant_mismatch",
+         partial(try_.chat, "alpha", headers=_bearer(KEYS["beta"]) | {"X-Api-Key": KEYS["alpha"]})),
+    ),
+    *_theme(
+        "As nobody",
+        ("alpha", "no identity headers", "401 missing_identity", partial(try_.chat, "alpha", headers=_NO_IDENTITY)),
+        ("nobody", "no key", "401 missing_identity", partial(try_.chat, "alpha", headers=_NO_KEY)),
+        ("nobody", "a made-up key", "401 invalid_credential", partial(try_.chat, "alpha", headers=_bearer("pw_guess"))),
+        ("nobody", "the operator's key", "401 invalid_credential",
+         partial(try_.chat, "alpha", headers=_bearer(KEYS["operator"]))),
+    ),
+    *_theme(
+        "Tools",
+        ("alpha", "forces search", "calls search", partial(try_.tool_forced, "search", "alpha")),
+        ("alpha", "forces execute_code", "403 tool_denied", partial(try_.tool_forced, "execute_code", "alpha")),
+        ("alpha", "forces summarize as a viewer", "403 tool_denied",
+         partial(try_.tool_forced, "summarize", "alpha", role="viewer")),
+        ("alpha", "offers search, execute_code", "search arrived",
+         partial(try_.tools_offered, ("search", "execute_code"), "alpha")),
+        ("alpha", "model calls execute_code", "403 tool_denied", partial(try_.chat, "alpha", words=_CALL_IT)),
+        ("alpha", "the same, streamed", "tool_denied in stream", partial(try_.chat_streamed, "alpha", words=_CALL_IT)),
+        ("beta", "the same, streamed", "tool_denied in stream",
+         partial(try_.message_streamed, "beta", words=_CALL_IT)),
+    ),
+    *_theme(
+        "Caches",
+        ("alpha", "a cache_salt of its choice", "the server's salt", partial(try_.salt_chosen, "alpha")),
+        ("beta", "alpha's cache_salt", "the server's salt", partial(try_.salt_chosen, "beta", stolen_from="alpha")),
+    ),
+    *_theme(
+        "Models",
+        ("alpha", "lists the models", MODELS["alpha"], partial(try_.models_listed, "alpha")),
+        ("beta", "lists the models", MODELS["beta"], partial(try_.models_listed, "beta", anthropic=True)),
+        ("alpha", "looks up beta's model", "404 not_found",
+         partial(try_.refused_first, "look-up", partial(try_.model_looked_up, MODELS["beta"], "alpha"))),
+        ("alpha", "looks up nobody's model", "404, the same bytes",
+         partial(try_.refused_alike, "look-up", partial(try_.model_looked_up, "gamma-assistant", "alpha"))),
+        ("alpha", "chats with beta's model", "403 model_denied",
+         partial(try_.refused_first, "chat", partial(try_.chat_about, MODELS["beta"], "alpha"))),
+        ("alpha", "chats with nobody's model", "403, the same bytes",
+         partial(try_.refused_alike, "chat", partial(try_.chat_about, "gamma-assistant", "alpha"))),
+    ),
+    *_theme(
+        "Off the list",
+        ("alpha", "an image", "404 not_found", partial(try_.image, "alpha")),
+    ),
+)  # fmt: skip  # a row is one line where it fits, or two
+"""The table, in the order in which it is run: some attempts look back at earlier ones."""

@@ -60,7 +60,7 @@ class Gateway:
         if request.path in _PUBLIC:
             await self._public(request, responder)
         elif request.path in _OPERATOR:
-            await answer_operator(request, responder, self._serving.snapshot, self._platform)
+            await answer_operator(Exchange(request, responder, self._serving), self._platform)
         else:
             await self._pipeline.handle(Exchange(request, responder, self._serving))
 

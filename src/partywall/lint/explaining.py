@@ -16,7 +16,9 @@ from typing import Literal
 import orjson
 
 from partywall.config.document import Document
-from partywall.config.routing import ChainEntry, Group, Stage
+from partywall.config.masking import MASK, could_be_secret, names_secret
+from partywall.config.routing import ChainEntry, Condition, Group, Stage
+from partywall.config.snippets import excerpt
 from partywall.policy.chains import EffectivePolicy
 from partywall.policy.routes import RouteRule
 from partywall.policy.rules import GroupRule, Rules
@@ -30,7 +32,7 @@ Origin = Literal["global", "group", "route"]
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """One entry of one chain."""
+    """One entry of one chain. What looks like a secret in a condition is masked."""
 
     level: Origin
     stage: str | None
@@ -113,13 +115,21 @@ def _running(document: Document, rules: Rules, group: GroupRule, route: RouteRul
 
 def _policy(policy: EffectivePolicy, levels: tuple[tuple[Origin, tuple[ChainEntry, ...]], ...]) -> Running:
     mentions = tuple(
-        Mention(level, entry.stage, None if entry.when is None else entry.when.model_dump(exclude_none=True))
+        Mention(level, entry.stage, None if entry.when is None else _shown(entry.when))
         for level, chain in levels
         for entry in chain
         if entry.kind is policy.kind
     )
     stages = tuple(stage.value for stage in Stage if stage in policy.stages)
     return Running(policy.kind.value, stages, bool(policy.conditions), mentions)
+
+
+def _shown(when: Condition) -> dict[str, object]:
+    shown: dict[str, object] = when.model_dump(exclude_none=True)
+    if when.header is not None:
+        hidden = {name for name, value in when.header.items() if names_secret(name) or could_be_secret(value)}
+        shown["header"] = {name: MASK if name in hidden else value for name, value in when.header.items()}
+    return shown
 
 
 # -- Rendering ---
@@ -142,7 +152,7 @@ def render_explain_text(explained: list[Explained]) -> str:
 
 
 def _lines(pair: Explained) -> Iterator[str]:
-    yield "  " + ("any endpoint" if pair.route is None else f"route {pair.route} ({pair.path})")
+    yield "  " + ("any endpoint" if pair.route is None else f"route {pair.route} ({excerpt(pair.path or '')})")
     yield f"    upstream   {', '.join(pair.upstreams) or 'none: every request for a model is refused'}"
     if pair.held_back:
         yield f"    held back  {', '.join(pair.held_back)} (region or retention)"
@@ -166,5 +176,5 @@ def _condition(mention: Mention) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {item}" for name, item in value.items())
-    return " | ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        return ", ".join(f"{name}: {excerpt(str(item))}" for name, item in value.items())
+    return " | ".join(excerpt(str(item)) for item in value) if isinstance(value, tuple) else excerpt(str(value))

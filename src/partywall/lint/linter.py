@@ -16,6 +16,7 @@ from partywall.config.places import Place, PlaceIndex
 from partywall.lint.findings import Finding, Level, Report
 from partywall.lint.registry import RULES
 from partywall.lint.rule import Hit, Rule
+from partywall.lint.secrets import masked
 from partywall.lint.subject import Subject
 
 __all__ = ["lint", "lint_bytes"]
@@ -51,7 +52,8 @@ def _placed(hits: dict[tuple[Rule, Hit], None], text: str) -> list[Finding]:
 
 def _finding(rule: Rule, hit: Hit, index: PlaceIndex) -> Finding:
     place = hit.place if hit.place is not None else index.place(hit.path)
-    return Finding(rule.id, rule.level, masked_path(hit.path), hit.message, place, index.snippet(place))
+    # Names are shown in messages, and somebody may have pasted a key where a name belongs.
+    return Finding(rule.id, rule.level, masked_path(hit.path), masked(hit.message), place, index.snippet(place))
 
 
 def _in_order(finding: Finding) -> tuple[Place, int, str, str]:

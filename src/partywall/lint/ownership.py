@@ -6,7 +6,7 @@ A target belongs to the tenants that it lists, else to those whose groups name i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from partywall.config.providers import Target
@@ -22,8 +22,8 @@ __all__ = ["RULES"]
 _TOKEN: Final = re.compile(r"[a-z0-9]+")
 _ABOUT_TENANTS: Final = ("tenant", "team", "org", "customer", "consumer", "group", "client")
 _SHORTEST_TELLING_ID: Final = 3
-_LONGEST_NAME: Final = 8
-"""Words in a name that are looked at as one; no tenant's id has more."""
+_MOST_WORDS: Final = 12
+"""Words of a name that are looked at."""
 
 
 def _upstreams_of_others(subject: Subject) -> Iterator[Hit]:
@@ -39,31 +39,32 @@ def _upstreams_of_others(subject: Subject) -> Iterator[Hit]:
 
 def _routes_to_others(subject: Subject) -> Iterator[Hit]:
     targets = {rule.id: rule for rule in subject.rules.targets}
-    tenant_of = {group.name: group.tenant_id for group in subject.groups} | {name: name for name in subject.tenants}
+    tenant_of = {name: name for name in subject.tenants} | {_joined(name): name for name in subject.tenants}
+    tenant_of = {group.name: group.tenant_id for group in subject.groups} | tenant_of
     tenant_headers = frozenset(name.lower() for name in subject.document.server.identity_headers.tenant)
     for index, route in enumerate(subject.document.routes):
         meant = {tenant_of[word] for word in _words_for_tenants(route, tenant_headers) if word in tenant_of}
-        for name in route.upstream or ():
+        for name in route.upstream or () if meant else ():
             rule = targets.get(name)
-            for tenant in sorted(meant):
-                if rule is not None and rule.owners and not rule.open_to(tenant):
-                    message = f"the route is meant for `{tenant}` and leads to `{name}`, which belongs to "
-                    yield Hit(("routes", index, "upstream"), message + listed(rule.owners))
+            if rule is not None and rule.owners and not any(map(rule.open_to, meant)):
+                message = f"the route is meant for {listed(meant)} and leads to `{name}`, which belongs to "
+                yield Hit(("routes", index, "upstream"), message + listed(rule.owners))
 
 
 def _words_for_tenants(route: Route, tenant_headers: frozenset[str]) -> Iterator[str]:
-    """What in the conditions of a route could name a tenant: its own part of the path, and headers about tenants."""
-    for segment in route.path.strip("/").split("/"):
-        if segment == "v1":
-            break
-        yield segment
+    """What of a route could name a tenant: its own part of the path, headers about tenants, and its name."""
+    segments = route.path.strip("/").split("/")
+    own = segments[: segments.index("v1")] if "v1" in segments else segments
+    yield from own
+    # A route called `chat` is named for the path, though a tenant of that name exists.
+    yield from (name for name in _runs(route.name) if name not in segments)
     for name, value in route.headers.items():
         if name.lower() in tenant_headers or any(word in name.lower() for word in _ABOUT_TENANTS):
             yield value
 
 
 def _named_for_a_tenant(subject: Subject) -> Iterator[Hit]:
-    ids = {_joined(_words(tenant)): tenant for tenant in subject.tenants if len(tenant) >= _SHORTEST_TELLING_ID}
+    ids = {_joined(tenant): tenant for tenant in subject.tenants if len(tenant) >= _SHORTEST_TELLING_ID}
     for index, target in enumerate(subject.document.providers.targets):
         named = {ids[name] for name in _names_within(target) if name in ids}
         others = subject.reach.tenants(target.id) - named if named and target.tenants is None else frozenset()
@@ -72,25 +73,24 @@ def _named_for_a_tenant(subject: Subject) -> Iterator[Hit]:
             yield Hit(target_path(index, "id"), message)
 
 
-def _words(text: str) -> list[str]:
-    return _TOKEN.findall(text.lower())
-
-
-def _joined(words: Iterable[str]) -> str:
-    return "-".join(words)
-
-
 def _names_within(target: Target) -> Iterator[str]:
     """Every run of words in the target's id and in the name of its secret, but for its vendor and its region."""
     key = credential(target)
-    harmless = {vendor(target), _joined(_words(target.region or ""))}
+    harmless = {vendor(target), _joined(target.region or "")}
     for text in (target.id, key[1] if key is not None and key[0] != "api_key" else ""):
-        words = _words(text)
-        for start in range(len(words)):
-            for end in range(start + 1, min(len(words), start + _LONGEST_NAME) + 1):
-                name = _joined(words[start:end])
-                if name not in harmless:
-                    yield name
+        yield from (name for name in _runs(text) if name not in harmless)
+
+
+def _runs(text: str) -> Iterator[str]:
+    """Every run of words in `text`, joined by dashes."""
+    words = _TOKEN.findall(text.lower())[:_MOST_WORDS]
+    for start in range(len(words)):
+        for end in range(start + 1, len(words) + 1):
+            yield "-".join(words[start:end])
+
+
+def _joined(text: str) -> str:
+    return "-".join(_TOKEN.findall(text.lower()))
 
 
 def _unused(subject: Subject) -> Iterator[Hit]:

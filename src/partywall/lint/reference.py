@@ -5,6 +5,7 @@ Promises: the same rules give the same text, and `tests/lint/test_reference.py` 
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from typing import Final
 
@@ -24,7 +25,7 @@ can't be read. `--explain` shows, for every group on every route, which policies
 
 | level | means |
 |---|---|
-| error | A tenant can reach what isn't its own, a wall that the document names isn't there, or `serve` would refuse it. |
+| error | A tenant can reach what isn't its own, a named wall isn't there, or `serve` would refuse the document. |
 | warning | A way to weaken a wall, or an accident that waits to happen. |
 | note | Worth knowing. |
 
@@ -47,7 +48,8 @@ def render_rules_markdown() -> str:
 
 def _contents() -> str:
     rows = "".join(f"| [`{rule.id}`](#{rule.id}) | {rule.level} | {rule.title} |\n" for rule in RULES)
-    counts = " and ".join(f"{sum(rule.level is level for rule in RULES)} {level}s" for level in Level)
+    errors, warnings, notes = (sum(rule.level is level for rule in RULES) for level in Level)
+    counts = f"{errors} errors, {warnings} warnings and {notes} notes"
     return f"{len(RULES)} rules: {counts}.\n\n| rule | level | finds |\n|---|---|---|\n{rows}"
 
 
@@ -56,9 +58,14 @@ def _rule(rule: Rule) -> str:
     good = {*_own_sections(rule.good), *bad}
     also = "".join(f" It is `{other}` too." for other in sorted(rule.also))
     return (
-        f"\n### `{rule.id}`\n\n{rule.title}. Level: {rule.level}.{also}\n\n{rule.why}\n\n**Mend.** {rule.mend}\n\n"
+        f"\n### `{rule.id}`\n\n{rule.title}. Level: {rule.level}.{also}\n\n"
+        f"{_wrapped(rule.why)}\n\n{_wrapped(f'**Mend.** {rule.mend}')}\n\n"
         f"Bad:\n\n{_shown(rule.bad, bad)}\nGood:\n\n{_shown(rule.good, good)}"
     )
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def _own_sections(document: str) -> set[str]:

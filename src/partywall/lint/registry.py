@@ -19,6 +19,7 @@ from partywall.lint import (
     secrets,
     structure,
     upstream_credentials,
+    watching,
 )
 from partywall.lint.rule import Rule
 
@@ -39,6 +40,7 @@ FAMILIES: Final[tuple[tuple[str, tuple[Rule, ...]], ...]] = (
     ("Addresses", exposure.RULES),
     ("Isolation", isolation.RULES),
     ("Stored data", data.RULES),
+    ("What keeps watch", watching.RULES),
 )
 """The rules by what they are about."""
 

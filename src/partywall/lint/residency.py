@@ -108,6 +108,20 @@ def _fallback_leaves(subject: Subject) -> Iterator[Hit]:
     yield from _beyond(subject, fits, "lies outside the regions of")
 
 
+def _pool_crosses(subject: Subject) -> Iterator[Hit]:
+    if subject.rules.fallback_attempts == 0:
+        return
+    for index, group in enumerate(subject.groups):
+        regions = _tenant(subject, group.tenant_id).regions
+        if group.upstream is not None or regions is None:
+            continue
+        pool = subject.reach.targets(index)
+        outside = [target.id for target in pool if target.region is not None and target.region not in regions]
+        if outside and len(outside) < len(pool):
+            message = f"`{group.name}` names no fall-backs of its own, and {listed(outside)} of the pool lie outside"
+            yield Hit(group_path(index, "name"), f"{message} {listed(regions)}")
+
+
 def _keeps_data(subject: Subject) -> Iterator[Hit]:
     yield from _beyond(subject, _keeps_nothing, "keeps data, against the requirement of")
 
@@ -193,6 +207,37 @@ tenants: {alpha: {regions: [eu]}, beta: {}}
 """
         ),
         check=_fallback_leaves,
+    ),
+    Rule(
+        id="fallback-pool-crosses-regions",
+        level=Level.WARNING,
+        title="Fall-backs out of a pool that crosses regions",
+        why="The tenant's regions hold its data back, and they are all that does. A group with an `upstream` of its "
+        "own would need two mistakes.",
+        mend="Name the group's targets within its regions as `upstream`.",
+        bad=example(
+            _TARGETS
+            + """\
+  fallback: {}
+consumer_groups:
+  groups:
+    - {name: alpha, api_keys: [ALPHA_KEY]}
+    - {name: beta, api_keys: [BETA_KEY]}
+tenants: {alpha: {regions: [eu]}, beta: {}}
+"""
+        ),
+        good=example(
+            _TARGETS
+            + """\
+  fallback: {}
+consumer_groups:
+  groups:
+    - {name: alpha, api_keys: [ALPHA_KEY], upstream: eu-llm}
+    - {name: beta, api_keys: [BETA_KEY], upstream: us-llm}
+tenants: {alpha: {regions: [eu]}, beta: {}}
+"""
+        ),
+        check=_pool_crosses,
     ),
     Rule(
         id="target-without-region",

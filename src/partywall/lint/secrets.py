@@ -12,13 +12,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from partywall.config.masking import MASK
 from partywall.config.places import Place
 from partywall.lint.examples import example
 from partywall.lint.findings import Level, Path
 from partywall.lint.rule import Hit, Rule
 from partywall.lint.subject import Subject
 
-__all__ = ["RULES"]
+__all__ = ["RULES", "masked"]
 
 _SHAPE: Final = re.compile(
     r"""
@@ -48,6 +49,11 @@ _SECRET_KEYS: Final = frozenset(
 _CREDENTIAL_HEADERS: Final = frozenset(
     {"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie", "x-auth-token"}
 )
+
+
+def masked(text: str) -> str:
+    """`text` with everything in it that has the shape of a credential masked."""
+    return _SHAPE.sub(MASK, text)
 
 
 def _in_clear(subject: Subject) -> Iterator[Hit]:

@@ -1,7 +1,7 @@
 """The report for people: file, line and column, the line with a caret, and what to do.
 
-Promises: nothing of the document reaches the terminal but masked lines. `why` and `mend` are said once for each rule,
-with its first finding: ten thousand findings are usually one mistake.
+Promises: nothing that a terminal could obey comes out of the document, and no secret. `why` and `mend` are said once
+for each rule, with its first finding: ten thousand findings are usually one mistake.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import textwrap
 from collections.abc import Iterator
 
 from partywall.config.problems import dotted
+from partywall.config.snippets import excerpt
 from partywall.lint.findings import Finding, Level, Report
 from partywall.lint.registry import rule_of
 
 __all__ = ["render_text"]
 
 _WIDTH = 110
+_LONGEST = 500
 _INDENT = " " * 6
 
 
@@ -33,8 +35,8 @@ def render_text(report: Report, *, source: str | None = None) -> str:
 
 def _finding(finding: Finding, name: str, *, first: bool) -> Iterator[str]:
     place = f":{finding.place.line}:{finding.place.column}" if finding.place is not None else ""
-    within = f" (at `{dotted(finding.path)}`)" if finding.path else ""
-    yield f"{name}{place}: {finding.level}: {finding.message}{within} [{finding.rule}]"
+    within = f" (at `{excerpt(dotted(finding.path), _LONGEST)}`)" if finding.path else ""
+    yield f"{name}{place}: {finding.level}: {excerpt(finding.message, _LONGEST)}{within} [{finding.rule}]"
     if finding.snippet:
         yield finding.snippet
     if first:

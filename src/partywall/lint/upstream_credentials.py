@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from partywall.config.providers import Target
 from partywall.lint.examples import example
 from partywall.lint.findings import Level
 from partywall.lint.rule import Hit, Rule
@@ -19,18 +20,23 @@ __all__ = ["RULES"]
 
 def _shared_credentials(subject: Subject) -> Iterator[Hit]:
     owners = {rule.id: rule.owners for rule in subject.rules.targets}
-    first: dict[tuple[str, str], tuple[str, frozenset[str]]] = {}
+    first: dict[tuple[str, str], tuple[Target, frozenset[str]]] = {}
     for index, target in enumerate(subject.document.providers.targets):
         key, claimed_by = credential(target), owners[target.id]
-        # An engine that salts its cache knows no accounts: its token only opens the door.
-        if key is None or not claimed_by or divides_tenants(target):
+        if key is None or not claimed_by:
             continue
-        other, others = first.setdefault(key, (target.id, claimed_by))
-        if others != claimed_by:
+        other, others = first.setdefault(key, (target, claimed_by))
+        if others != claimed_by and not _one_salted_engine(target, other):
             yield Hit(
                 target_path(index, "api_key" if key[0] == "api_key" else "secret_key_ref"),
-                f"`{target.id}` of {listed(claimed_by)} and `{other}` of {listed(others)} have one credential",
+                f"`{target.id}` of {listed(claimed_by)} and `{other.id}` of {listed(others)} have one credential",
             )
+
+
+def _one_salted_engine(one: Target, other: Target) -> bool:
+    """Whether both are one engine that knows no accounts: its token opens the door, and a salt divides its cache."""
+    same = one.base_url is not None and one.base_url == other.base_url
+    return same and divides_tenants(one) and divides_tenants(other)
 
 
 def _pooled_upstreams(subject: Subject) -> Iterator[Hit]:

@@ -58,6 +58,8 @@ class Trail:
         """Open the trail below `data_dir`, making the folder if need be. Call it on the running event loop.
 
         The platform's own file is opened here and now, so that a directory that can't be written stops the start.
+        An open file costs three descriptors and up to 200 kB. A tenant whose file isn't open waits some milliseconds,
+        so let `max_open_files` cover those who are active at a time.
 
         Raises:
             TrailUnavailable: the directory or that file can't be used.

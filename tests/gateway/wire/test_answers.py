@@ -58,6 +58,8 @@ def test_names_in_answer(api: Api, answer: JsonObject, names: list[str]) -> None
         (Api.CHAT, _message(tool_calls={"function": {"name": "a"}})),
         (Api.CHAT, _message(tool_calls=["a"])),
         (Api.CHAT, _message(tool_calls=[{"function": {"name": ""}}])),
+        (Api.CHAT, _message(tool_calls=[{"function": {"name": "a\x1b[2J"}}])),
+        (Api.MESSAGES, {"content": [{"type": "tool_use", "name": "x" * 257}]}),
         (Api.CHAT, _message(tool_calls=[{"function": {"name": "a"}, "custom": {"name": "b"}}])),
         (Api.CHAT, _message(function_call={"arguments": "{}"})),
         (Api.RESPONSES, {"output": [{"type": "function_call"}]}),

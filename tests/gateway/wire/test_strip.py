@@ -57,6 +57,10 @@ def test_names_are_sorted_and_short_for_the_record() -> None:
     assert body == {"model": "m"}
 
 
+def test_a_name_for_the_record_is_printable() -> None:
+    assert WIRES[Api.CHAT].strip_request({"model": "m", "lora\x1b[2J": 1}) == ["'lora\\x1b[2J'"]
+
+
 @_WITH_BODY
 def test_everything_else_stays(wire: Wire) -> None:
     body: JsonObject = {

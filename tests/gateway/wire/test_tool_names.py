@@ -131,6 +131,7 @@ UNNAMEABLE: list[tuple[Api, JsonObject]] = [
     (Api.CHAT, {"tools": [{"type": "function", "function": {"name": ""}}]}),
     (Api.CHAT, {"tools": [{"type": "function", "function": {"name": 7}}]}),
     (Api.CHAT, {"tools": [{"type": "function", "function": {"name": "x" * 257}}]}),
+    (Api.CHAT, {"tools": [{"type": "function", "function": {"name": "a\nb"}}]}),
     (Api.CHAT, {"tools": [{"type": "function", "function": ["name"]}]}),
     (Api.CHAT, {"tools": [{"type": ["function"], "function": {"name": "a"}}]}),
     (Api.CHAT, {"tools": [{"type": {}, "function": {"name": "a"}}]}),

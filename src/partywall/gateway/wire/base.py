@@ -17,7 +17,7 @@ from partywall.errors import PartywallError, ToolDenied
 from partywall.gateway.wire import strip
 from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.refusals import Header
-from partywall.gateway.wire.shapes import MAX_NAME_CHARS, JsonObject, Usage, malformed
+from partywall.gateway.wire.shapes import MAX_NAME_CHARS, JsonObject, Usage, is_name, malformed
 from partywall.gateway.wire.tool_choice import Choice, read_choice
 from partywall.gateway.wire.tool_filter import Shelf, filter_shelves, offered_names
 from partywall.gateway.wire.tool_watch import NoCalls, ToolWatch
@@ -179,7 +179,7 @@ class Wire(ABC):
 
 
 def _check_model(model: object) -> None:
-    if not isinstance(model, str) or not 0 < len(model) <= MAX_NAME_CHARS or not model.isprintable():
+    if not is_name(model):
         raise malformed(f"`model` must be a string of 1 to {MAX_NAME_CHARS} printable characters")
 
 

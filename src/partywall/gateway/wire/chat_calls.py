@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from partywall.errors import UpstreamUnavailable
-from partywall.gateway.wire.shapes import MAX_NAME_CHARS, JsonObject, objects, unnameable_call
+from partywall.gateway.wire.shapes import MAX_NAME_CHARS, JsonObject, called_name, objects, unnameable_call
 from partywall.gateway.wire.tool_watch import HOLD, MAX_CALLS, RELEASE, Step
 
 __all__ = ["ChatCalls", "names_called", "pieces_of_names"]
@@ -66,10 +66,7 @@ def _body(call: object) -> object:
 
 
 def _name_in(body: object) -> str:
-    name = body.get("name") if isinstance(body, dict) else None
-    if not isinstance(name, str) or not name or len(name) > MAX_NAME_CHARS:
-        raise unnameable_call("its name is no string, empty or too long")
-    return name
+    return called_name(body.get("name") if isinstance(body, dict) else None)
 
 
 Slot = tuple[int, int | str]
@@ -176,8 +173,7 @@ class ChatCalls:
         return call
 
     def _extend(self, slot: Slot, call: _Call, piece: object, names: list[str]) -> None:
-        if not isinstance(piece, str) or len(call.name) + len(piece) > MAX_NAME_CHARS:
-            raise unnameable_call("its name is no string, or too long")
+        piece = called_name(piece)
         if call.complete:
             if piece == call.name:  # some servers repeat the name in every event
                 return
@@ -185,7 +181,7 @@ class ChatCalls:
             names.append(piece)
             call.complete = False
             self._open.add(slot)
-        call.name += piece
+        call.name = called_name(call.name + piece)
 
     def _complete_named(self, choice: int, but: Slot | None, names: list[str]) -> None:
         for slot in [slot for slot in self._open if slot[0] == choice and slot != but and self._calls[slot].name]:

@@ -16,7 +16,7 @@ from partywall.gateway.wire import refusals
 from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.base import Wire
 from partywall.gateway.wire.refusals import Header
-from partywall.gateway.wire.shapes import JsonObject, Usage, malformed, objects, token_count, unnameable_call
+from partywall.gateway.wire.shapes import JsonObject, Usage, called_name, malformed, objects, token_count
 from partywall.gateway.wire.tool_filter import Shelf, shelf_at
 from partywall.gateway.wire.tool_names import builtin_name, entry_names, mcp_name, server_names
 from partywall.gateway.wire.tool_watch import AnnouncedCalls, ToolWatch
@@ -113,15 +113,9 @@ def _called(block: JsonObject) -> str | None:
     if not isinstance(kind, str) or not kind.endswith(_USE):
         return None
     if kind == "mcp_tool_use":
-        return f"mcp:{_text(block.get('server_name'))}"
+        return f"mcp:{called_name(block.get('server_name'))}"
     toolset = block.get("toolset_name")  # `left_click` of the toolset that was offered as `computer`
-    return builtin_name(_text(block.get("name"))) if kind != _USE else _text(toolset or block.get("name"))
-
-
-def _text(name: object) -> str:
-    if not isinstance(name, str) or not name:
-        raise unnameable_call("its name is no string, or empty")
-    return name
+    return builtin_name(called_name(block.get("name"))) if kind != _USE else called_name(toolset or block.get("name"))
 
 
 def _announces(event: JsonObject) -> object:

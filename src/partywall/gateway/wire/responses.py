@@ -12,7 +12,7 @@ from partywall.errors import PartywallError
 from partywall.gateway.wire import refusals
 from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.openai_family import OpenAIWire
-from partywall.gateway.wire.shapes import JsonObject, Usage, objects, token_count, unnameable_call
+from partywall.gateway.wire.shapes import JsonObject, Usage, called_name, objects, token_count
 from partywall.gateway.wire.tool_filter import Shelf, shelf_at
 from partywall.gateway.wire.tool_names import builtin_name
 from partywall.gateway.wire.tool_watch import AnnouncedCalls, ToolWatch
@@ -110,18 +110,12 @@ def _called(item: JsonObject) -> str | None:
     if not isinstance(kind, str):
         return None
     if kind in _NAMED_CALLS:
-        return _text(item.get("name"))
+        return called_name(item.get("name"))
     if kind in _MCP_ITEMS:
-        return f"mcp:{_text(item.get('server_label'))}"
+        return f"mcp:{called_name(item.get('server_label'))}"
     if kind.endswith(_CALL) or kind == "program":
         return builtin_name(kind.removesuffix(_CALL))
     return None
-
-
-def _text(name: object) -> str:
-    if not isinstance(name, str) or not name:
-        raise unnameable_call("its name is no string, or empty")
-    return name
 
 
 def _announces(event: JsonObject) -> object:

@@ -6,7 +6,7 @@ Promises: whatever JSON comes in, what these helpers raise is a `PartywallError`
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 from partywall.errors import BadRequest, ToolDenied
 
@@ -14,6 +14,8 @@ __all__ = [
     "MAX_NAME_CHARS",
     "JsonObject",
     "Usage",
+    "called_name",
+    "is_name",
     "malformed",
     "objects",
     "squash",
@@ -49,6 +51,22 @@ def malformed(what: str) -> BadRequest:
 def unnameable_call(what: str) -> ToolDenied:
     """The refusal of an answer that calls a tool which can't be named: nothing can be decided about it."""
     return ToolDenied(f"the answer holds a tool call that can't be named: {what}")
+
+
+def is_name(value: object) -> TypeGuard[str]:
+    """Whether `value` can name a tool or a model: names end in decision records, and on operators' screens."""
+    return isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARS and value.isprintable()
+
+
+def called_name(value: object) -> str:
+    """`value` as the name of a tool that an answer calls.
+
+    Raises:
+        ToolDenied: it is none.
+    """
+    if not is_name(value):
+        raise unnameable_call("its name is no text, empty, too long or unprintable")
+    return value
 
 
 def objects(value: object) -> Iterator[JsonObject]:

@@ -40,7 +40,7 @@ def strip_fields(api: Api, body: JsonObject, unknown: Iterable[str]) -> list[str
         name = squash(key)
         if name in listed or name.startswith(STRIP_PREFIXES):
             del body[key]
-            stripped.append(key[:MAX_REPORTED_CHARS])
+            stripped.append(_reported(key))
     stripped += _strip_metadata(body) + _strip_cache_settings(body) + _forbid_storing(api, body)
     stripped.sort()
     return stripped
@@ -67,7 +67,7 @@ def _strip_metadata(body: JsonObject) -> list[str]:
     foreign = [key for key in metadata if squash(key).startswith(STRIP_PREFIXES)]
     for key in foreign:
         del metadata[key]
-    return [f"metadata.{key[:MAX_REPORTED_CHARS]}" for key in foreign]
+    return [f"metadata.{_reported(key)}" for key in foreign]
 
 
 def _strip_cache_settings(body: JsonObject) -> list[str]:
@@ -99,6 +99,11 @@ def _forbid_storing(api: Api, body: JsonObject) -> list[str]:
 
 def _take_hints(holder: JsonObject, candidates: list[str]) -> list[str]:
     return [_as_hint(holder.pop(key)) for key in candidates if squash(key) in TENANT_FIELDS]
+
+
+def _reported(key: str) -> str:
+    """`key` for the record: what follows a prefix of the list is the client's own choice."""
+    return (key if key.isprintable() else ascii(key))[:MAX_REPORTED_CHARS]
 
 
 def _as_hint(value: object) -> str:

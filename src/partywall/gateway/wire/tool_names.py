@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from partywall.gateway.wire.shapes import MAX_NAME_CHARS, JsonObject, malformed
+from partywall.gateway.wire.shapes import MAX_NAME_CHARS, JsonObject, is_name, malformed
 
 __all__ = ["builtin_name", "entry_names", "is_namespace", "mcp_name", "nested_tools", "server_names"]
 
@@ -150,8 +150,8 @@ def _type_names(entry: JsonObject, given: list[str], where: str) -> list[str]:
 
 
 def _checked(name: object, where: str) -> str:
-    if not isinstance(name, str) or not name or len(name) > MAX_NAME_CHARS:
-        raise malformed(f"each entry of `{where}` must name its tool in 1 to {MAX_NAME_CHARS} characters")
+    if not is_name(name):
+        raise malformed(f"each entry of `{where}` must name its tool in 1 to {MAX_NAME_CHARS} printable characters")
     return name
 
 

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+from tests.cli.helpers import Command, status_of
+from tests.support.process import serve
+
+_KEY = re.compile(r"pw_[\w-]{43}")
+
+
+def test_it_writes_a_document_that_lints_clean(partywall: Command, tmp_path: Path) -> None:
+    ended = partywall("init")
+    assert ended.code == 0
+    assert "partywall lint partywall.yaml" in ended.out
+    linted = partywall("lint", "partywall.yaml", "--format", "json")
+    assert (linted.code, linted.json["findings"]) == (0, [])
+
+
+def test_it_writes_a_document_that_serves(partywall: Command, tmp_path: Path) -> None:
+    keys = {made["for"]: made["api_key"] for made in partywall("init", "--format", "json").json["keys"]}
+    assert set(keys) == {"alpha", "beta", "operator"}
+    with serve(tmp_path / "partywall.yaml", tmp_path / "data") as served:
+        for tenant in ("alpha", "beta"):
+            assert status_of(served.url, "/v1/models", keys[tenant]) == 200
+        assert status_of(served.url, "/v1/models", keys["operator"]) == 401
+        assert status_of(served.url, "/admin/v1/config", keys["operator"]) == 200
+        assert status_of(served.url, "/admin/v1/config", keys["alpha"]) == 401
+
+
+def test_the_keys_are_shown_once_and_kept_nowhere(partywall: Command, tmp_path: Path) -> None:
+    shown = _KEY.findall(partywall("init").out)
+    assert len(set(shown)) == 3
+    written = (tmp_path / "partywall.yaml").read_text()
+    assert not _KEY.search(written)
+    assert [path.name for path in tmp_path.iterdir()] == ["partywall.yaml"]
+
+
+def test_no_two_documents_share_a_key(partywall: Command, tmp_path: Path) -> None:
+    partywall("init", "a.yaml")
+    partywall("init", "b.yaml")
+    a, b = (yaml.safe_load((tmp_path / name).read_text()) for name in ("a.yaml", "b.yaml"))
+    assert not set(_digests(a)) & set(_digests(b))
+    assert len(set(_digests(a))) == 3
+
+
+def _digests(document: dict[str, dict[str, list[dict[str, list[str]]]]]) -> list[str]:
+    groups = [key for group in document["consumer_groups"]["groups"] for key in group["api_keys"]]
+    return groups + document["server"]["admin"]["api_keys"]  # type: ignore[call-overload,no-any-return]  # YAML of the test's own
+
+
+def test_an_existing_document_is_left_alone(partywall: Command, tmp_path: Path) -> None:
+    (tmp_path / "partywall.yaml").write_text("mine")
+    ended = partywall("init")
+    assert ended.code == 2
+    assert ended.out == ""
+    assert "exists already" in ended.err
+    assert (tmp_path / "partywall.yaml").read_text() == "mine"
+
+
+def test_force_overwrites(partywall: Command, tmp_path: Path) -> None:
+    (tmp_path / "partywall.yaml").write_text("mine")
+    assert partywall("init", "--force").code == 0
+    assert "consumer_groups" in (tmp_path / "partywall.yaml").read_text()
+
+
+def test_a_folder_that_is_not_there_is_one_line(partywall: Command, tmp_path: Path) -> None:
+    ended = partywall("init", "nowhere/partywall.yaml")
+    assert (ended.code, ended.out, ended.err) == (2, "", "nowhere/partywall.yaml: No such file or directory\n")

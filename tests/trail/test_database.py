@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.trail.records import ALPHA, new_record, run_sql
+
+from partywall.trail.codec import encode_admission
+from partywall.trail.database import DecisionFile, Insertion, is_busy
+from partywall.trail.placement import Placement
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return Placement(tmp_path).make(ALPHA)
+
+
+@pytest.fixture
+def file(path: Path) -> Iterator[DecisionFile]:
+    with closing(DecisionFile(path, durable=False, lock_wait_seconds=1.0)) as opened:
+        yield opened
+
+
+def row() -> Insertion:
+    record = new_record(ALPHA)
+    return Insertion(record.id, ALPHA, record.time, "allow", encode_admission(record), None)
+
+
+def test_writing_touches_the_log_alone_until_a_checkpoint(path: Path, file: DecisionFile) -> None:
+    """Whatever touches the database itself syncs the disk, and `write` runs on the event loop."""
+    before = path.stat()
+    for _ in range(400):
+        assert file.write([row() for _ in range(10)], []) == {}
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    file.checkpoint()
+    assert path.stat().st_size > 1_000_000
+    log = path.with_name("decisions.db-wal")
+    size = log.stat().st_size
+    file.write([row()], [])
+    assert log.stat().st_size == size, "a checkpoint lets the log be written again from its beginning"
+
+
+def test_writing_waits_for_no_lock(path: Path, file: DecisionFile) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(sqlite3.OperationalError, match="locked") as caught:
+            file.write([row()], [])
+        assert is_busy(caught.value)
+    assert file.write([row()], []) == {}
+
+
+def test_nothing_but_a_lock_counts_as_busy(path: Path) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="no such table") as caught:
+        run_sql(path, "SELECT * FROM nowhere")
+    assert not is_busy(caught.value)
+    assert not is_busy(OSError())
+
+
+def test_a_failed_batch_leaves_no_transaction_behind(file: DecisionFile) -> None:
+    first = row()
+    with pytest.raises(UnicodeEncodeError):
+        file.write([first, first._replace(id="\udcff")], [])
+    assert file.write([first], []) == {}
+
+
+@pytest.mark.parametrize(("durable", "synchronous"), [(False, 1), (True, 2)])
+def test_durability_is_sqlites_own(path: Path, *, durable: bool, synchronous: int) -> None:
+    with closing(DecisionFile(path, durable=durable, lock_wait_seconds=1.0)) as opened:
+        assert opened._connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+        assert opened._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_scan_for_the_newest_reads_no_more_than_it_needs(path: Path, file: DecisionFile) -> None:
+    file.write([row() for _ in range(50)], [])
+    plan = run_sql(path, "EXPLAIN QUERY PLAN SELECT seq FROM decisions WHERE (time, seq) < (9e9, 5) ORDER BY time DESC")
+    assert "decisions_time" in str(plan)
+    assert "TEMP B-TREE" not in str(plan)
