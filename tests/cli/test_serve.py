@@ -43,8 +43,15 @@ def test_ctrl_c_ends_it_quietly(tmp_path: Path) -> None:
         assert "Aborted" not in process.stderr.read()
 
 
+def _must_not_serve(*_: object, **__: object) -> None:
+    pytest.fail("it would have listened")
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "gateway.example.com", ""])  # noqa: S104  # refused, never bound
-def test_published_keys_stay_on_this_machine(partywall: Command, tmp_path: Path, host: str) -> None:
+def test_published_keys_stay_on_this_machine(
+    partywall: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str
+) -> None:
+    monkeypatch.setattr("partywall.cli.serve.serve", _must_not_serve)
     ended = partywall("serve", _EXAMPLE, "--host", host, "--port", "0", "--data-dir", tmp_path / "data")
     assert ended.code == 2
     assert "accepts the published key `pw-demo-alpha-not-a-secret`" in ended.err
@@ -53,7 +60,10 @@ def test_published_keys_stay_on_this_machine(partywall: Command, tmp_path: Path,
 
 @pytest.mark.parametrize("key", PUBLISHED_KEYS)
 @pytest.mark.parametrize("place", ["digest", "clear", "operator"])
-def test_a_published_key_is_found_wherever_it_lets_in(partywall: Command, tmp_path: Path, key: str, place: str) -> None:
+def test_a_published_key_is_found_wherever_it_lets_in(
+    partywall: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str, place: str
+) -> None:
+    monkeypatch.setattr("partywall.cli.serve.serve", _must_not_serve)
     document = base_document(base_url="http://127.0.0.1:9/v1")
     group = document["consumer_groups"]["groups"][1]
     if place == "digest":

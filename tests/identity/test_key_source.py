@@ -298,6 +298,15 @@ def test_a_changed_file_is_read_again(tmp_path: Path, clock: FakeClock, ec_key: 
     assert not finds(source)
 
 
+def test_a_key_withdrawn_from_a_file_is_gone_at_once(tmp_path: Path, clock: FakeClock, ec_key: SigningKey) -> None:
+    path = tmp_path / "jwks.json"
+    write(path, ec_key.jwk())
+    source = KeySource(issuer(jwks_file=path), clock)
+    assert finds(source)
+    write(path)
+    assert not finds(source)
+
+
 def test_a_file_rewritten_in_place_is_read_again(tmp_path: Path, clock: FakeClock, ec_key: SigningKey) -> None:
     path = tmp_path / "jwks.json"
     path.write_text(json.dumps({"keys": [ec_key.jwk(kid="old")]}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .documents import TWO_GROUPS, found, messages
+from .documents import TWO_GROUPS, found, judged, messages
 
 
 def two_targets(first: str, second: str) -> str:
@@ -34,7 +34,10 @@ def test_one_credential_for_two_tenants(form: str) -> None:
 
 def test_one_key_in_clear_text_for_two_tenants_is_both_faults() -> None:
     form = "provider: openai, api_key: a-key-that-both-have"
-    assert found(two_targets(form, form)) == {"shared-upstream-credential", "secret-in-clear"}
+    text = two_targets(form, form)
+    assert found(text) == {"shared-upstream-credential", "secret-in-clear"}
+    paths = [finding.path for finding in judged(text).findings if finding.rule == "shared-upstream-credential"]
+    assert paths == [("providers", "targets", 1, "api_key")]
 
 
 def test_the_message_names_both_sides_and_not_the_credential() -> None:

@@ -26,6 +26,10 @@ def test_a_target_in_the_pool_that_is_in_nobodys_region_is_a_fall_back_for_all()
 
 def test_a_pool_for_tenants_of_different_regions_is_a_warning_only() -> None:
     text = EU_US + TWO_GROUPS + "tenants: {alpha: {regions: [eu]}, beta: {regions: [us]}}\n"
+    assert messages("fallback-pool-crosses-regions", text) == [
+        "`alpha` names no fall-backs of its own, and `us-llm` of the pool lie outside `eu`",
+        "`beta` names no fall-backs of its own, and `eu-llm` of the pool lie outside `us`",
+    ]
     assert found(text) == {"fallback-pool-crosses-regions"}
 
 
@@ -85,6 +89,13 @@ def role(rest: str) -> str:
 )
 def test_roles(rest: str, rules: set[str]) -> None:
     assert found(role(rest)) == rules
+
+
+def test_a_holder_of_a_token_chooses_a_role_only_where_there_are_roles_and_a_header() -> None:
+    issuer = "server: {{jwt: [{{issuer: a, audience: pw, jwks_file: k}}]{rest}}}\n"
+    assert found(issuer.format(rest="")) == {"role-chosen-by-client"}
+    assert found(issuer.format(rest=", identity_headers: {role: []}")) == {"role-without-source"}
+    assert found(issuer.format(rest="") + "policy: {rbac: {}}\n") == {"rbac-without-roles"}
 
 
 # -- Addresses ---
@@ -235,6 +246,7 @@ consumer_groups:
     [
         ("tenant:{tenant_id}:conv:{session_id}", set()),
         ("{session_id}/{tenant_id}/", set()),
+        ("{tenant_id}:{user_id}_{session_id}:", set()),
         ("t_{tenant_id}:", set()),
         ("{tenant_id}{session_id}:", {"ambiguous-template"}),
         ("{tenant_id}-{session_id}:", {"ambiguous-template"}),

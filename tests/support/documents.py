@@ -54,8 +54,15 @@ def merged(document: dict[str, Any], **sections: Any) -> dict[str, Any]:
     return {**copy.deepcopy(document), **sections}
 
 
+class _WithoutAnchors(yaml.SafeDumper):
+    """Documents may not use YAML's anchors; what occurs twice is written twice."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
 def write_document(path: Path, document: dict[str, Any]) -> Path:
-    path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    path.write_text(yaml.dump(document, Dumper=_WithoutAnchors, sort_keys=False), encoding="utf-8")
     return path
 
 

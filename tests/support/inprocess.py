@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import orjson
 from tests.support.records import recorded
@@ -65,7 +66,7 @@ class Client:
         scope = {
             "type": "http",
             "method": method,
-            "path": path,
+            "path": unquote(path),
             "raw_path": path.encode(),
             "query_string": query.encode(),
             "headers": [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in pairs],
@@ -124,10 +125,10 @@ class Session:
     def get(self, path: str, headers: dict[str, str], query: str = "") -> Reply:
         return self.run(self.client.get(path, headers, query))
 
-    def recorded(self, tenant: str | None) -> list[DecisionRecord]:
+    def recorded(self, tenant: str | None, *, since: float | None = None) -> list[DecisionRecord]:
         """What the gateway has recorded for one tenant, or among the platform's own for None."""
         self.run(self.client.platform.trail.flush())
-        return recorded(self.data_dir, tenant)
+        return recorded(self.data_dir, tenant, since=since)
 
 
 @contextmanager

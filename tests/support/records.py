@@ -15,11 +15,11 @@ __all__ = ["recorded", "until"]
 T = TypeVar("T")
 
 
-def recorded(data_dir: Path, tenant: str | None) -> list[DecisionRecord]:
-    """The decisions of one tenant, or the platform's own for None, oldest first."""
+def recorded(data_dir: Path, tenant: str | None, *, since: float | None = None) -> list[DecisionRecord]:
+    """The decisions of one tenant, or the platform's own for None, oldest first; of requests begun from `since` on."""
     reader = TrailReader(data_dir)
     view = reader.of_platform() if tenant is None else reader.of_tenant(TenantId(tenant))
-    return list(view.events())
+    return list(view.events(since=since))
 
 
 def until(look: Callable[[], T | None], seconds: float = 5.0) -> T:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from partywall.config.base import Name, Seconds, Section, TenantIdText
+from partywall.config.vendors import parse_provider
 
 __all__ = ["DataPolicy", "Fallback", "FallbackTrigger", "Providers", "Routing", "SecretKeyRef", "Target"]
 
@@ -84,6 +85,16 @@ class Target(Section):
     )
 
     @property
+    def vendor(self) -> str:
+        """The vendor in `provider`, under its one name."""
+        return parse_provider(self.provider)[0]
+
+    @property
+    def upstream_model(self) -> str | None:
+        """The model sent upstream, from `model` or else from `provider`; None when the client's is."""
+        return self.model if self.model is not None else parse_provider(self.provider)[1]
+
+    @property
     def zero_data_retention(self) -> bool:
         """Whether the vendor keeps nothing, by either way of saying so."""
         policy = self.data_policy
@@ -93,6 +104,12 @@ class Target(Section):
     def no_training(self) -> bool:
         """Whether the vendor doesn't train on what is sent."""
         return self.data_policy.training_opt_out or self.data_collection == "deny"
+
+    @field_validator("provider")
+    @classmethod
+    def _names_a_vendor(cls, text: str) -> str:
+        parse_provider(text)
+        return text
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:

@@ -49,7 +49,9 @@ def _chains(document: Document) -> Iterator[Unbuilt]:
 def _kinds(path: Path, chain: tuple[ChainEntry, ...]) -> Iterator[Unbuilt]:
     for index, entry in enumerate(chain):
         if entry.kind not in BUILT_KINDS:
-            yield Unbuilt((*path, index), f"the policy `{entry.kind}` is not built yet; nothing would check what it promises")
+            yield Unbuilt(
+                (*path, index), f"the policy `{entry.kind}` is not built yet; nothing would check what it promises"
+            )
 
 
 def _rbac(document: Document) -> Iterator[Unbuilt]:

@@ -136,14 +136,14 @@ class Forwarder:
         return await _judged(response, upstream)
 
     def _headers(self, call: Call, upstream: Upstream) -> list[tuple[bytes, bytes]]:
-        headers = [(b"content-type", b"application/json")]
-        for name in upstream.provider.forward_headers:
+        # INVARIANT: ours come first, and no header of the client's doubles or replaces one of them, whatever name the
+        # document gives the credential's.
+        headers = [*upstream.credential_headers(self._secrets), (b"content-type", b"application/json")]
+        ours = {name for name, _ in headers}
+        for name in upstream.provider.forward_headers - ours:
             value = call.headers.get(name)
             if value is not None:
                 headers.append((name, value))
-        credential = upstream.credential_headers(self._secrets)
-        sent = {name for name, _ in headers}
-        headers.extend(pair for pair in credential if pair[0] not in sent)
         return headers
 
 

@@ -36,7 +36,9 @@ class Request:
 
     def __init__(self, scope: Message, receive: Receive) -> None:
         self.method: str = scope["method"]
-        self.path: str = scope["path"]
+        # INVARIANT: the path as it was sent. Decoded, `/%61dmin` would be a second spelling, which rules of a proxy in
+        # front of us don't know.
+        self.path: str = scope["raw_path"].decode("latin-1")
         self.query: bytes = scope["query_string"]
         self.headers: list[Header] = scope["headers"]
         self.header_map: dict[bytes, bytes] = _joined(self.headers)

@@ -7,6 +7,7 @@ official `openai` and `anthropic` clients read, in one object.
 from __future__ import annotations
 
 from typing import Final
+from urllib.parse import unquote
 
 import orjson
 
@@ -31,7 +32,7 @@ def model_answer(rules: Rules, scope: TenantScope, route: RouteRule | None, path
         models = [_model(name) for name in names]
         ends = {"first_id": names[0] if names else None, "last_id": names[-1] if names else None}
         return orjson.dumps({"object": "list", "data": models, "has_more": False, **ends})
-    name = path[len(_LIST) + 1 :]
+    name = unquote(path[len(_LIST) + 1 :])
     if name not in names:
         raise NotFound(f"no model `{name[:200]}`", public_message="The model does not exist.")
     return orjson.dumps(_model(name))

@@ -17,7 +17,6 @@ from partywall.gateway.providers import (
     SecretKind,
     SecretRef,
     SecretResolver,
-    parse_provider,
     resolve,
 )
 from partywall.gateway.upstream import Origin, parse_base_url
@@ -68,8 +67,7 @@ def compile_targets(targets: Mapping[str, Target]) -> dict[str, Upstream]:
 
 def _compile(target: Target) -> Upstream:
     provider = resolve(target.provider, base_url=target.base_url, speaks=target.format)
-    vendor, _model = parse_provider(target.provider)
-    address = target.base_url if target.base_url is not None else DEFAULT_BASE_URLS.get(vendor)
+    address = target.base_url if target.base_url is not None else DEFAULT_BASE_URLS.get(target.vendor)
     origin, prefix = (None, b"") if address is None or provider.name == "parrot" else parse_base_url(address)
     return Upstream(
         id=target.id,

@@ -132,11 +132,10 @@ def _owners(document: Document) -> dict[str, frozenset[str]]:
 
 
 def _rule(target: Target, owners: frozenset[str] | None) -> TargetRule:
-    vendor, _, model = target.provider.partition(":chat:")
     return TargetRule(
         id=target.id,
-        vendor=vendor,
-        model=target.model if target.model is not None else (model or None),
+        vendor=target.vendor,
+        model=target.upstream_model,
         region=target.region,
         zero_data_retention=target.zero_data_retention,
         no_training=target.no_training,

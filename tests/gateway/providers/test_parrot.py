@@ -125,7 +125,7 @@ def test_everything_given_is_in_the_answer(api: Api) -> None:
 def test_it_shows_the_salts_of_the_server_and_not_the_clients(api: Api) -> None:
     salts = Salts(cache="a" * 64, user="b" * 64)
     body = asked(api, "hello", cache_salt="salt-of-beta", user="user-of-beta")
-    assert resolve("parrot").salt(api, body, salts) == ("cache_salt", "user")
+    resolve("parrot").salt(api, body, salts)
     said = whole_text(api, body)
     assert salts.cache in said
     assert salts.user in said

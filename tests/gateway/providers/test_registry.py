@@ -6,42 +6,18 @@ from dataclasses import dataclass
 
 import pytest
 
+from partywall.config.vendors import parse_provider
 from partywall.errors import ConfigError
-from partywall.gateway.providers import DEFAULT_BASE_URLS, parse_provider, resolve
+from partywall.gateway.providers import DEFAULT_BASE_URLS, resolve
 from partywall.gateway.wire.api import Api
 from partywall.tenancy import Secret
 
 
 @dataclass(frozen=True)
 class Target:
-    model: str | None = None
+    upstream_model: str | None = None
     base_url: str | None = None
     api_version: str | None = None
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("openai", ("openai", None)),
-        ("openai:chat:gpt-4o", ("openai", "gpt-4o")),
-        ("openai:gpt-4o", ("openai", "gpt-4o")),
-        ("openai:chat", ("openai", None)),
-        ("anthropic:messages:claude-sonnet-4-5", ("anthropic", "claude-sonnet-4-5")),
-        ("ollama:chat:llama3:8b", ("ollama", "llama3:8b")),
-        ("LlamaCpp", ("llama.cpp", None)),
-        ("tensorrt_llm", ("tensorrt-llm", None)),
-        ("AzureOpenAI:chat:my-deployment", ("azure", "my-deployment")),
-        (" parrot ", ("parrot", None)),
-    ],
-)
-def test_combined_form(text: str, expected: tuple[str, str | None]) -> None:
-    assert parse_provider(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", " ", ":", ":chat:gpt-4o", "openai:"])
-def test_forms_that_name_no_vendor_or_no_model(text: str) -> None:
-    with pytest.raises(ConfigError, match="neither `vendor` nor"):
-        parse_provider(text)
 
 
 @pytest.mark.parametrize("name", [*DEFAULT_BASE_URLS, "parrot", "openai:chat:gpt-4o", "openrouter:chat:meta/llama"])

@@ -106,7 +106,7 @@ def test_cancelled_after_any_number_of_turns(
 def test_nonces_under_load_with_a_tenth_interrupted(
     run: Run, peer: type[Peer], pool: MakePool, send: Send, keys: tuple[PoolKey, PoolKey]
 ) -> None:
-    rng = random.Random(19)  # noqa: S311  # a reproducible schedule, no secret
+    rng = random.Random(19)
 
     async def worker(upstreams: UpstreamPool, origin: Origin, number: int) -> int:
         done = 0

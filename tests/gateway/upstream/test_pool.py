@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from partywall.errors import UpstreamUnavailable
 from partywall.gateway.upstream import Origin, PoolKey, UpstreamPool
+from partywall.gateway.upstream.connection import Connection
 from partywall.tenancy import TenantId
 
 if TYPE_CHECKING:
@@ -110,6 +111,21 @@ def test_concurrent_requests_do_not_share(
             asks = [_ask(send, upstreams, upstream.origin, keys[index % 2]) for index in range(20)]
             assert set(Counter(await asyncio.gather(*asks)).values()) == {1}
             assert len(upstreams._shelf) == 20
+
+    run(main)
+
+
+def test_a_connection_in_use_refuses_a_second_exchange(run: Run, peer: type[Peer], pool: MakePool, send: Send) -> None:
+    async def handler(conn: PeerSocket) -> None:
+        await conn.request()
+        await conn.send(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n")
+        await conn.request()
+
+    async def main() -> None:
+        async with peer(handler) as upstream, pool() as upstreams, await send(upstreams, upstream.origin):
+            (connection,) = upstreams._open
+            with pytest.raises(RuntimeError, match="one exchange at a time"):
+                await connection.exchange(b"", b"", is_head_request=False, timeout_seconds=1)
 
     run(main)
 
@@ -278,6 +294,12 @@ async def _half(conn: PeerSocket) -> None:
     conn.writer.close()
 
 
+async def _half_and_reset(conn: PeerSocket) -> None:
+    await conn.send(b"H")
+    await asyncio.sleep(0.05)
+    conn.reset()
+
+
 async def _silence(conn: PeerSocket) -> None:
     await conn.request()
 
@@ -302,6 +324,7 @@ def test_sent_again_once_when_an_idle_connection_closes_unanswered(
     [
         (_close, _close, [b"1", b"2", b"2"]),  # the fresh connection closes too: no third time
         (_half, _answer, [b"1", b"2"]),  # a byte of an answer came
+        (_half_and_reset, _answer, [b"1", b"2"]),
         (_silence, _answer, [b"1", b"2"]),  # a time-out
     ],
 )
@@ -353,6 +376,28 @@ def test_closing_the_pool_wakes_those_who_wait_and_refuses_those_who_come(
                 await send(upstreams, upstream.origin, keys[0])
             assert caught.value.status == 503
             await upstreams.aclose()
+
+    run(main)
+
+
+def test_a_connection_that_is_lost_before_its_dialler_wakes_does_not_hold_up_the_closing(
+    run: Run, peer: type[Peer], pool: MakePool, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def handler(conn: PeerSocket) -> None:
+        conn.reset()
+
+    async def main() -> None:
+        async with peer(handler) as upstream, pool() as upstreams:
+            dial = upstreams._dial
+
+            async def slow_dial(*args: Any) -> Connection:
+                connection = await dial(*args)
+                await asyncio.sleep(0.05)
+                return connection
+
+            monkeypatch.setattr(upstreams, "_dial", slow_dial)
+            with pytest.raises(UpstreamUnavailable, match="closed the connection"):
+                await send(upstreams, upstream.origin)
 
     run(main)
 

@@ -245,6 +245,8 @@ _SURPLUS = [
     b"H",
     b"x",
     b"\0",
+    b"x\r\n\r\n",
+    b"HTTP\r\n\r\n",
     OK + b"Content-Length: 4\r\n\r\nevil",
     b"\r\n" + OK + b"Content-Length: 0\r\n\r\n",
     CHUNKED + b"4\r\nevil\r\n0\r\n\r\n",

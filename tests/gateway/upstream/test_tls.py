@@ -55,7 +55,7 @@ async def _hello(conn: PeerSocket) -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> ssl.SSLContext:
-    return _server_context(tmp_path, x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
+    return _server_context(tmp_path, x509.DNSName("localhost"))
 
 
 @pytest.fixture
@@ -63,17 +63,26 @@ def trusting(server: ssl.SSLContext, tmp_path: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=tmp_path / "cert.pem")
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("localhost", x509.DNSName("localhost")),
+        ("127.0.0.1", x509.IPAddress(ipaddress.ip_address("127.0.0.1"))),
+    ],
+)
 def test_over_tls(
     run: Run,
     peer: type[Peer],
     pool: MakePool,
     send: Send,
     keys: tuple[PoolKey, PoolKey],
-    server: ssl.SSLContext,
-    trusting: ssl.SSLContext,
+    tmp_path: Path,
     host: str,
+    name: x509.GeneralName,
 ) -> None:
+    server = _server_context(tmp_path, name)
+    trusting = ssl.create_default_context(cafile=tmp_path / "cert.pem")
+
     async def main() -> None:
         async with peer(_hello, server) as upstream, pool(ssl_context=trusting) as upstreams:
             origin = Origin("https", host, upstream.port)
@@ -138,6 +147,6 @@ def test_a_body_that_anyone_on_the_path_could_cut_is_refused(
     async def main() -> None:
         async with peer(handler, server) as upstream, pool(ssl_context=trusting) as upstreams:
             with pytest.raises(UpstreamUnavailable, match="declared no length"):
-                await send(upstreams, upstream.origin)
+                await send(upstreams, Origin("https", "localhost", upstream.port))
 
     run(main)

@@ -58,6 +58,12 @@ def test_everything_else_passes_untouched(wire: Wire) -> None:
     assert body == before
 
 
+@pytest.mark.parametrize("key", ["User", "METADATA", "Store", "Prompt_Cache_Options", "Previous_Response_ID", "Audio"])
+def test_fields_that_we_set_or_refuse_have_no_second_spelling_either(key: str) -> None:
+    with pytest.raises(BadRequest, match="lower case"):
+        WIRES[Api.CHAT].check_request({"model": "m", key: "beta"})
+
+
 @pytest.mark.parametrize("key", ["Model", "MODEL", "Tools", "tool_Choice", "\u017ftream", "too\u217cs", "\u212a"])
 def test_fields_that_count_are_read_in_one_spelling_only(key: str) -> None:
     """Go's `encoding/json` ignores case and folds the long s: Ollama would take the second model."""

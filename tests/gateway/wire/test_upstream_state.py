@@ -93,6 +93,20 @@ def test_an_id_of_ours_and_one_of_another_tenant_get_the_same_answer() -> None:
     assert len(answers) == 1
 
 
+@pytest.mark.parametrize("api", [api for api in Api if api is not Api.MODELS])
+@pytest.mark.parametrize("field", ["data_sources", "dataSources", "DATA-SOURCES"])
+def test_indexes_read_with_the_platforms_own_identity_are_out_of_reach_on_every_api(api: Api, field: str) -> None:
+    with pytest.raises(NotFound):
+        WIRES[api].strip_request({field: [{"type": "azure_search", "parameters": {"index_name": "of-beta"}}]})
+
+
+@pytest.mark.parametrize("api", [api for api in Api if api is not Api.MODELS])
+@pytest.mark.parametrize("field", ["inference_geo", "inferenceGeo", "Inference-Geo"])
+def test_no_client_chooses_a_region_on_any_api(api: Api, field: str) -> None:
+    with pytest.raises(BadRequest, match="inference_geo"):
+        WIRES[api].strip_request({field: "us"})
+
+
 @pytest.mark.parametrize(
     ("api", "body", "field"),
     [(Api.RESPONSES, {"background": True}, "background"), (Api.MESSAGES, {"inference_geo": "us"}, "inference_geo")],

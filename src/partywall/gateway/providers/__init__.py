@@ -4,15 +4,13 @@
 reads the credential that a target names.
 """
 
-from partywall.gateway.providers.base import RESERVED_FIELDS, VENDOR_STATE_FIELDS, Provider, Salts, TargetLike
+from partywall.gateway.providers.base import Provider, Salts, TargetLike
 from partywall.gateway.providers.parrot import ParrotAnswer, answer
-from partywall.gateway.providers.registry import DEFAULT_BASE_URLS, parse_provider, resolve
+from partywall.gateway.providers.registry import DEFAULT_BASE_URLS, resolve
 from partywall.gateway.providers.secrets import SecretKind, SecretRef, SecretResolver
 
 __all__ = [
     "DEFAULT_BASE_URLS",
-    "RESERVED_FIELDS",
-    "VENDOR_STATE_FIELDS",
     "ParrotAnswer",
     "Provider",
     "Salts",
@@ -21,6 +19,5 @@ __all__ = [
     "SecretResolver",
     "TargetLike",
     "answer",
-    "parse_provider",
     "resolve",
 ]

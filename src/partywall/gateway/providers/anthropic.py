@@ -24,7 +24,7 @@ from partywall.tenancy import Secret
 __all__ = ["ANTHROPIC", "Anthropic"]
 
 _VERSION: Final = (b"anthropic-version", b"2023-06-01")
-"""Sent by us and not forwarded, so that there is exactly one."""
+"""Ours, never the client's: an answer's shape follows it, and the wire looks for tool calls in the shape it knows."""
 
 
 class Anthropic(Provider):

@@ -1,23 +1,19 @@
 """What a provider is: where a request goes, with which headers, and whose side of the vendor's caches it stays on.
 
-Promises: `Provider.salt` first removes every field by which a client could choose a cache partition, an upstream, a
-worker, an adapter or an identity, of any engine we know, and then sets the ones that this provider takes, from the
-tenant's salts alone. `forward_headers` and `forward_query` are allow-lists: what they don't name stays here.
+Promises: `Provider.salt` sets the fields by which this provider tells tenants apart, from the tenant's salts alone, and
+overwrites what stood there. `forward_headers` and `forward_query` are allow-lists: what they don't name stays here.
 
 Doesn't promise: that a salt is a wall everywhere. `partitioned` names the APIs whose prefix cache it really divides;
-for the others the wall is a credential of the tenant's own, or an upstream of its own (LESSONS C7). Nor does it look
-inside messages for ids of files and other things that a vendor keeps per account; `VENDOR_STATE_FIELDS` names the
-top-level ones, and refusing them is the pipeline's decision.
+for the others the wall is a credential of the tenant's own, or an upstream of its own (LESSONS C7). Nor does it take
+out what clients may not choose at other vendors: `Wire.strip_request` did that, once for all targets.
 """
 
 from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -25,8 +21,6 @@ from partywall.gateway.wire.api import Api
 from partywall.tenancy import Secret
 
 __all__ = [
-    "RESERVED_FIELDS",
-    "VENDOR_STATE_FIELDS",
     "Body",
     "Header",
     "Provider",
@@ -41,76 +35,6 @@ Body = dict[str, object]
 
 Header = tuple[bytes, bytes]
 """A raw header, name in lower case."""
-
-RESERVED_FIELDS: Final = frozenset(
-    {
-        # Cache partitions: with another tenant's value a client would share its cache (C2).
-        "cache_salt",  # vLLM, SGLang, TensorRT-LLM
-        "extra_key",  # SGLang joins it to the salt
-        "prompt_cache_key",  # OpenAI, Mistral
-        "prompt_cache_isolation_key",  # Fireworks
-        "safety_identifier",  # OpenAI
-        "user",  # OpenAI's older name for both; several vendors route caches by it
-        "cache_prompt",  # llama.cpp
-        "id_slot",  # llama.cpp: names the slot, and with it whose cache
-        "n_cache_reuse",  # llama.cpp
-        "session_id",  # SGLang, vLLM, OpenRouter
-        "session_params",  # SGLang: continues a session held by the engine
-        "conversation_params",  # TensorRT-LLM
-        "vllm_xargs",  # reaches KV connectors, past the salt (C4)
-        # Oracles: they compare this prompt with an earlier one, found by id alone.
-        "diagnostics",  # Anthropic: previous_message_id
-        # Where the work is done: hosts, ranks, opaque cache hand-overs, somebody else's vendor.
-        "bootstrap_host",  # SGLang connects to it
-        "bootstrap_port",
-        "bootstrap_room",
-        "data_parallel_rank",
-        "routed_dp_rank",
-        "disagg_prefill_dp_rank",
-        "disaggregated_params",  # TensorRT-LLM
-        "kv_transfer_params",  # vLLM
-        "ec_transfer_params",
-        "data_sources",  # Azure: reads indexes with the resource's own identity
-        "inference_geo",  # Anthropic: the region is the target's
-        "models",  # OpenRouter: fall-backs of the client's choice
-        "provider",
-        "route",
-        "fallbacks",
-        "fallback_credit_token",
-        "api_base",  # LiteLLM proxies
-        "api_key",
-        "api_version",
-        "base_url",
-        "extra_body",
-        "extra_headers",
-        "extra_query",
-        # Identity, order and labels inside a shared engine: a repeated id mixes answers up (C20), a priority is
-        # taken from the neighbours (C9), a label ends in shared metrics.
-        "request_id",
-        "rid",
-        "priority",
-        "agent_hierarchy",
-        "custom_labels",
-        # Weights and code (C17).
-        "lora",
-        "lora_path",
-        "lora_request",
-        "custom_logit_processor",
-        "custom_params",
-        "logits_processors",
-        "ngram_corpus_id",
-    }
-)
-"""Fields of a request body that no client sets, whatever the provider."""
-
-VENDOR_STATE_FIELDS: Final[Mapping[Api, frozenset[str]]] = MappingProxyType(
-    {
-        Api.RESPONSES: frozenset({"previous_response_id", "conversation", "prompt"}),
-        Api.MESSAGES: frozenset({"container", "thread"}),
-    }
-)
-"""Fields that name what the vendor keeps, found by its id within the whole account: with one credential for two
-tenants, a foreign id is enough to read on (R1). Dropping one in silence would change the answer; refuse instead."""
 
 _HEX64: Final = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
 
@@ -144,7 +68,7 @@ class TargetLike(Protocol):
     """The part of `providers.targets[]` that a path depends on."""
 
     @property
-    def model(self) -> str | None: ...
+    def upstream_model(self) -> str | None: ...
     @property
     def base_url(self) -> str | None: ...
     @property
@@ -195,32 +119,25 @@ class Provider(ABC):
         `header` and `prefix` are the document's `api_key_header` and `api_key_prefix`.
         """
 
-    def salt(self, api: Api, body: Body, salts: Salts) -> tuple[str, ...]:
-        """Put `body` on the tenant's own side: drop the client's reserved fields, then set the server's.
+    def salt(self, api: Api, body: Body, salts: Salts) -> None:
+        """Put `body` on the tenant's own side of what the vendor shares among its callers.
 
         Changes the top level only; what is nested is replaced, never altered, so a shallow copy is enough to try
-        another target with. Returns the names of the client's fields that were dropped, sorted; usually none.
+        another target with.
         """
-        dropped = _drop_reserved(body)
-        # INVARIANT: no reserved field of the client's is left, so `_partition` needs to add only.
+        # OpenAI's older name for both salts; several vendors route their caches by it. Who takes it gets the tenant's.
+        body.pop("user", None)
         self._partition(api, body, salts)
-        return dropped
 
     @abstractmethod
     def _partition(self, api: Api, body: Body, salts: Salts) -> None:
-        """Set the fields that this provider takes on `api`, and no field that it would answer with a 400."""
+        """Set the fields that this provider takes on `api`, and no field that it would answer with a 400.
+
+        INVARIANT: a field that is set is set always, whatever the client put there.
+        """
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name})"
-
-
-def _drop_reserved(body: Body) -> tuple[str, ...]:
-    if RESERVED_FIELDS.isdisjoint(body):
-        return ()
-    dropped = tuple(sorted(RESERVED_FIELDS.intersection(body)))
-    for name in dropped:
-        del body[name]
-    return dropped
 
 
 def suffix(api: Api, base_url: str | None, *, under_v1: bool) -> bytes:

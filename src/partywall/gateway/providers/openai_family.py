@@ -94,9 +94,9 @@ class _Azure(OpenAICompatible):
         root = b"" if place.endswith("/openai") else b"/openai"
         if api in {Api.RESPONSES, Api.MODELS}:
             return root + suffix(api, target.base_url, under_v1=False) + query
-        if target.model is None:
+        if target.upstream_model is None:
             raise ConfigError("an `azure` target with `api_version` needs `model`, the name of its deployment")
-        deployment = f"/deployments/{quote(target.model, safe='')}".encode()
+        deployment = f"/deployments/{quote(target.upstream_model, safe='')}".encode()
         return root + deployment + suffix(api, target.base_url, under_v1=False) + query
 
     def credential_headers(
@@ -112,21 +112,12 @@ def _openai(api: Api, body: Body, salts: Salts) -> None:
     if api is Api.CHAT or api is Api.RESPONSES:
         body["prompt_cache_key"] = salts.cache
         body["safety_identifier"] = salts.user
-        _drop_comparison(body)
     else:
         body["user"] = salts.user
 
 
-def _drop_comparison(body: Body) -> None:
-    """`comparison_response_id` asks how this prompt differs from an earlier one of the account, anybody's."""
-    options = body.get("prompt_cache_options")
-    if isinstance(options, dict) and "comparison_response_id" in options:
-        body["prompt_cache_options"] = {k: v for k, v in options.items() if k != "comparison_response_id"}
-
-
 def _azure(_api: Api, body: Body, salts: Salts) -> None:
     body["user"] = salts.user
-    _drop_comparison(body)
 
 
 def _vllm(_api: Api, body: Body, salts: Salts) -> None:

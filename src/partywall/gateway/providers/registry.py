@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
+from partywall.config.vendors import parse_provider
 from partywall.errors import ConfigError
 from partywall.gateway.providers.anthropic import ANTHROPIC, Anthropic
 from partywall.gateway.providers.base import Provider
@@ -28,7 +29,7 @@ from partywall.gateway.providers.openai_family import (
 )
 from partywall.gateway.providers.parrot import PARROT
 
-__all__ = ["DEFAULT_BASE_URLS", "parse_provider", "resolve"]
+__all__ = ["DEFAULT_BASE_URLS", "resolve"]
 
 DEFAULT_BASE_URLS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -48,46 +49,9 @@ DEFAULT_BASE_URLS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Where each hosted vendor's API is, and the page that says so."""
 
-_KINDS: Final = frozenset(
-    {"chat", "completion", "completions", "embedding", "embeddings", "messages", "responses", "text"}
-)
-
-_ALIASES: Final = {
-    "azure-openai": "azure",
-    "azureopenai": "azure",
-    "claude": "anthropic",
-    "fireworks-ai": "fireworks",
-    "grok": "xai",
-    "llama-cpp": "llama.cpp",
-    "llamacpp": "llama.cpp",
-    "mistralai": "mistral",
-    "tensorrtllm": "tensorrt-llm",
-    "together-ai": "together",
-    "togetherai": "together",
-    "trt-llm": "tensorrt-llm",
-    "trtllm": "tensorrt-llm",
-    "x-ai": "xai",
-}
-
 _KNOWN: Final[Mapping[str, Provider]] = {
     provider.name: provider for provider in (OPENAI, AZURE, ANTHROPIC, VLLM, SGLANG, TENSORRT_LLM, LLAMA_CPP, OLLAMA)
 }
-
-
-def parse_provider(text: str) -> tuple[str, str | None]:
-    """Split `vendor`, `vendor:model` or `vendor:kind:model`; the model may hold colons (`ollama:chat:llama3:8b`).
-
-    The vendor comes back under its one name: lower case, `-` for `_`, aliases resolved.
-
-    Raises:
-        ConfigError: there is no vendor, or a colon with nothing behind it.
-    """
-    vendor, colon, rest = text.strip().partition(":")
-    if not vendor or (colon and not rest):
-        raise ConfigError(f"`provider: {text}` is neither `vendor` nor `vendor:chat:model`")
-    kind, _, model = rest.partition(":")
-    name = vendor.lower().replace("_", "-")
-    return _ALIASES.get(name, name), (model if kind in _KINDS else rest) or None
 
 
 def resolve(
@@ -99,6 +63,7 @@ def resolve(
 
     Raises:
         ConfigError: nothing says where the upstream is.
+        ValueError: `name` has no vendor; a loaded document's always has.
     """
     vendor, _ = parse_provider(name)
     if vendor == PARROT.name:

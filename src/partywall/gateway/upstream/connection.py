@@ -73,7 +73,6 @@ class Connection(asyncio.Protocol):
         "_waiter",
         "failure",
         "idle_since",
-        "is_lost",
         "route",
     )
 
@@ -86,8 +85,6 @@ class Connection(asyncio.Protocol):
         """The loop's time at which it became idle; set by the shelf."""
         self.failure: UpstreamUnavailable | None = None
         """Why it was closed, if it was closed for a reason."""
-        self.is_lost = False
-        """Whether the event loop has said that no more will come."""
         self._owner = owner
         self._loop = loop
         self._reader: ResponseReader | None = None
@@ -139,12 +136,11 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """No more bytes in either direction."""
-        self.is_lost = True
         self._owner.lost(self)
         reader = self._reader
-        if reader is None or reader.complete:
+        if reader is not None and reader.complete:
             return
-        if self._used and not reader.started:
+        if self._used and (reader is None or not reader.started):
             self._fail_with(ClosedBeforeAnswer(f"`{self.route.origin}` closed an idle connection"))
         else:
             self.fail(f"closed the connection before its answer was complete ({exc or 'end of stream'})")
@@ -171,6 +167,8 @@ class Connection(asyncio.Protocol):
         """
         if self._reader is not None:
             raise RuntimeError("a connection carries one exchange at a time")
+        if self.failure is not None:
+            raise self.failure
         accepts_eof = self.route.origin.scheme == "http"
         reader = self._reader = ResponseReader(is_head_request=is_head_request, accepts_eof=accepts_eof)
         if len(body) < _JOIN_BELOW_BYTES:

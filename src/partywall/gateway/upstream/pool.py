@@ -121,9 +121,6 @@ class UpstreamPool:
 
     def finished(self, connection: Connection) -> None:
         """An exchange ended cleanly."""
-        if self._closed:
-            connection.close()
-            return
         for evicted in self._shelf.put(connection, monotonic()):
             evicted.close()
         if self._sweep_timer is None:
@@ -160,7 +157,7 @@ class UpstreamPool:
         connection = await self._dial_any(route, addresses, deadline)
         # Only now, not in `connection_made`: a dial that is cancelled closes its transport itself, and uvloop then
         # never says `connection_lost`, for which `aclose` would wait for ever.
-        if not connection.is_lost:
+        if connection.failure is None:
             self._open.add(connection)
         if self._closed:
             connection.fail("was dropped: the gateway is closing")

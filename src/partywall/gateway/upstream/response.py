@@ -8,7 +8,7 @@ Doesn't promise: to clean up after a caller that drops it unread. Use it as an a
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Self
 
@@ -53,7 +53,7 @@ class UpstreamResponse:
             parts += data
         raise self._too_long(limit_bytes)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The body as it comes: each item is all that arrived since the last, and never empty.
 
         While the caller doesn't ask, the upstream is held back once about 256 KiB wait here.
@@ -93,11 +93,7 @@ class UpstreamResponse:
             return b""
         reader = self._reader
         if not reader.complete:
-            try:
-                await connection.wait_for_body(reader, self._chunk_timeout_seconds)
-            except BaseException:
-                self.abort()
-                raise
+            await connection.wait_for_body(reader, self._chunk_timeout_seconds)
         data = reader.take()
         if reader.complete:
             self._finish()

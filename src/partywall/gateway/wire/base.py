@@ -27,11 +27,14 @@ __all__ = ["Wire"]
 
 _READ_BY_US: Final = frozenset(
     {
+        "audio",
         "background",
+        "background_options",
         "container",
         "conversation",
         "function_call",
         "functions",
+        "inference_geo",
         "input",
         "mcp_servers",
         "messages",
@@ -40,16 +43,19 @@ _READ_BY_US: Final = frozenset(
         "parallel_tool_calls",
         "previous_response_id",
         "prompt",
+        "prompt_cache_options",
+        "prompt_cache_retention",
         "store",
         "stream",
         "system",
         "thread",
         "tool_choice",
         "tools",
+        "user",
         "web_search_options",
     }
 )
-"""Fields that a decision rests on."""
+"""Fields that a decision rests on, or that are ours to set."""
 
 _SHELVES: Final = ("tools", "functions", "mcp_servers")
 """Fields that go when nothing is left in them: APIs refuse them empty."""
@@ -69,8 +75,8 @@ class Wire(ABC):
         """`body` as an object whose `model`, `stream` and `tools` have the right shape.
 
         Raises:
-            BadRequest: they haven't; or a field that a decision rests on is spelled in another case, which some
-                servers (Go's `encoding/json`) would read and we wouldn't.
+            BadRequest: they haven't; or a field of `_READ_BY_US` is spelled in another case, which some servers (Go's
+                `encoding/json`) would read and we wouldn't.
         """
         if not isinstance(body, dict):
             raise malformed("the request body must be a JSON object")

@@ -34,11 +34,10 @@ def strip_fields(api: Api, body: JsonObject, unknown: Iterable[str]) -> list[str
 
     `unknown` are the keys of `body` that the API doesn't document; no other can be on the list.
     """
-    listed = STRIP_LIST[api]
     stripped = []
     for key in unknown:
         name = squash(key)
-        if name in listed or name.startswith(STRIP_PREFIXES):
+        if name in STRIP_LIST or name.startswith(STRIP_PREFIXES):
             del body[key]
             stripped.append(_reported(key))
     stripped += _strip_metadata(body) + _strip_cache_settings(body) + _forbid_storing(api, body)

@@ -6,10 +6,10 @@ Matching ignores case, `-` and `_`.
 Doesn't promise: to know the next engine's fields. An upstream that divides its state by a field of the body needs its
 field on this list before two tenants share it.
 
-Left alone, with the reason: `user` (whose end user it is, the tenant may say; a provider may overwrite it),
-`service_tier` and `speed` (the tenant's own money), `mm_processor_kwargs` and `media_io_kwargs` (how the caller's own
-media are read), `chat_template` (engines take one only when started to), media `uuid` (the provider makes it the
-tenant's own).
+Left alone, with the reason: what `Provider.salt` drops or overwrites whatever the client put there (`user`, the
+`metadata` of Messages at Anthropic, media `uuid` at vLLM), `service_tier` and `speed` (the tenant's own money),
+`mm_processor_kwargs` and `media_io_kwargs` (how the caller's own media are read), `chat_template` (engines take one
+only when started to).
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ _CACHE: Final = {
     "cache_prompt",  # llama.cpp
     "cache_salt",  # vLLM, SGLang, TensorRT-LLM
     "cached_content",  # Gemini: a stored prefix, by id
+    "conversation_params",  # TensorRT-LLM
+    "diagnostics",  # Anthropic: compares this prompt with somebody's earlier one, found by id alone (C8)
     "extra_key",  # SGLang joins it to the salt
     "id_slot",  # llama.cpp: the slot, and with it whose cache
     "n_cache_reuse",  # llama.cpp
@@ -93,7 +95,8 @@ _UPSTREAM: Final = {
 }
 
 _SHARED_WORK: Final = {
-    # What a shared engine does for everybody else.
+    # What a shared engine does for everybody else: its order, its labels, its code.
+    "agent_hierarchy",  # TensorRT-LLM: its scheduler's order
     "custom_labels",  # SGLang: labels of shared metrics
     "custom_logit_processor",  # SGLang: code
     "custom_params",
@@ -119,17 +122,8 @@ STRIP_PREFIXES: Final = tuple(
 )
 """Beginnings of names, squashed; in `metadata` too."""
 
-_ALL: Final = _CACHE | _CREDENTIAL | _UPSTREAM | _SHARED_WORK
-
-_EXTRA: Final[Mapping[Api, frozenset[str]]] = {
-    # `previous_message_id` compares this prompt with somebody's earlier one, found by id alone (C8).
-    Api.MESSAGES: frozenset({"diagnostics"}),
-}
-
-STRIP_LIST: Final[Mapping[Api, frozenset[str]]] = MappingProxyType(
-    {api: frozenset(squash(name) for name in _ALL | _EXTRA.get(api, frozenset())) for api in Api}
-)
-"""Per API, the names that are removed, squashed."""
+STRIP_LIST: Final = frozenset(squash(name) for name in _CACHE | _CREDENTIAL | _UPSTREAM | _SHARED_WORK)
+"""The names that are removed, squashed; the same for every API, since engines and proxies translate between them."""
 
 TENANT_FIELDS: Final = frozenset(
     squash(name)

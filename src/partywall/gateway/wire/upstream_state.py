@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from partywall.errors import NotFound
+from partywall.errors import BadRequest, NotFound
 from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.shapes import JsonObject, malformed, objects, squash
 
@@ -61,11 +61,14 @@ _MEDIA_KEYS: Final = frozenset({"content_hash"})
 _LOOKED_AT: Final = _IDS | _MEDIA_KEYS
 
 _TOP_LEVEL: Final[Mapping[Api, tuple[str, ...]]] = {
-    Api.CHAT: ("data_sources",),  # Azure: indexes read with the resource's own identity
     Api.RESPONSES: ("previous_response_id", "conversation", "prompt"),
     Api.MESSAGES: ("thread",),
 }
-_TOP_LEVEL_SQUASHED: Final = {api: frozenset(squash(name) for name in _TOP_LEVEL.get(api, ())) for api in Api}
+_ON_ANY_API: Final = ("data_sources",)  # Azure: indexes read with the resource's own identity
+_TOP_LEVEL_SQUASHED: Final = {
+    api: frozenset(squash(name) for name in (*_TOP_LEVEL.get(api, ()), *_ON_ANY_API)) for api in Api
+}
+_REGION: Final = squash("inference_geo")
 
 
 def refuse_upstream_state(api: Api, body: JsonObject, unknown: Iterable[str]) -> list[str]:
@@ -81,8 +84,11 @@ def refuse_upstream_state(api: Api, body: JsonObject, unknown: Iterable[str]) ->
         if body.get(name) is not None:
             raise _no_such(name)
     for key in unknown:
-        if squash(key) in _TOP_LEVEL_SQUASHED[api]:
+        name = squash(key)
+        if name in _TOP_LEVEL_SQUASHED[api]:
             raise _no_such(key)
+        if name == _REGION:
+            raise _no_region()
     check = _CHECKS.get(api)
     if check is not None:
         check(body)
@@ -150,8 +156,7 @@ def _is_reference(item: JsonObject) -> bool:
 
 def _check_messages(body: JsonObject) -> None:
     if body.get("inference_geo") is not None:
-        # To drop it in silence would process data where the client said it may not be.
-        raise malformed("`inference_geo` is decided by the target, not by the request")
+        raise _no_region()
     container = body.get("container")
     if isinstance(container, dict):
         _check_anthropic_container(container)
@@ -165,6 +170,11 @@ def _check_anthropic_container(container: JsonObject) -> None:
         raise _no_such("container.id")
     if any(skill.get("type") != "anthropic" for skill in objects(container.get("skills"))):
         raise _no_such("container.skills")
+
+
+def _no_region() -> BadRequest:
+    # Not dropped in silence: data would be processed where the client said it may not be.
+    return malformed("`inference_geo` is decided by the target, not by the request")
 
 
 def _no_such(field: str) -> NotFound:
