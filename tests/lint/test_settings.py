@@ -27,8 +27,8 @@ def test_a_target_in_the_pool_that_is_in_nobodys_region_is_a_fall_back_for_all()
 def test_a_pool_for_tenants_of_different_regions_is_a_warning_only() -> None:
     text = EU_US + TWO_GROUPS + "tenants: {alpha: {regions: [eu]}, beta: {regions: [us]}}\n"
     assert messages("fallback-pool-crosses-regions", text) == [
-        "`alpha` names no fall-backs of its own, and `us-llm` of the pool lie outside `eu`",
-        "`beta` names no fall-backs of its own, and `eu-llm` of the pool lie outside `us`",
+        "`alpha` names no fall-backs of its own, and the pool reaches from `eu` to `us-llm`",
+        "`beta` names no fall-backs of its own, and the pool reaches from `us` to `eu-llm`",
     ]
     assert found(text) == {"fallback-pool-crosses-regions"}
 

@@ -9,7 +9,18 @@ from typing import Any, Final
 
 import yaml
 
-__all__ = ["KEYS", "OPERATOR_KEY", "TENANTS", "base_document", "headers_of", "merged", "write_document"]
+__all__ = [
+    "KEYS",
+    "OPERATOR_KEY",
+    "TENANTS",
+    "UPSTREAM_SECRETS",
+    "base_document",
+    "both_vendors",
+    "headers_of",
+    "key_hash",
+    "merged",
+    "write_document",
+]
 
 TENANTS: Final = ("alpha", "beta")
 KEYS: Final = {"alpha": "pw-test-alpha-0123456789abcdef", "beta": "pw-test-beta-0123456789abcdef"}
@@ -47,6 +58,16 @@ def base_document(*, base_url: str | None = None, provider: str = "openai") -> d
         },
         "server": {"admin": {"api_keys": [key_hash(OPERATOR_KEY)]}},
     }
+
+
+def both_vendors(base_url: str) -> dict[str, Any]:
+    """The base document with a second target for each tenant, `<tenant>-claude`, that speaks Anthropic's API."""
+    document = base_document(base_url=base_url)
+    for tenant, group in zip(TENANTS, document["consumer_groups"]["groups"], strict=True):
+        target = {"id": f"{tenant}-claude", "provider": "anthropic", "base_url": base_url, "model": f"{tenant}-claude"}
+        document["providers"]["targets"].append(target | {"api_key": UPSTREAM_SECRETS[tenant]})
+        group["upstream"] = [f"{tenant}-target", f"{tenant}-claude"]
+    return document
 
 
 def merged(document: dict[str, Any], **sections: Any) -> dict[str, Any]:

@@ -41,12 +41,12 @@ class RawConnection:
 
     def answer(self) -> Reply:
         """The next whole answer; interim ones are passed over. Raises EOFError when there is none."""
-        status, headers = self._head()
+        status, headers = self.head()
         while status < 200:
-            status, headers = self._head()
+            status, headers = self.head()
         fields = dict(headers)
         if fields.get(b"transfer-encoding") == b"chunked":
-            return Reply(status, headers, b"".join(iter(self._chunk, b"")))
+            return Reply(status, headers, b"".join(iter(self.chunk, b"")))
         return Reply(status, headers, self._reader.read(int(fields.get(b"content-length", b"0"))))
 
     def rest(self) -> bytes:
@@ -62,7 +62,8 @@ class RawConnection:
         except TimeoutError:
             return False
 
-    def _head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
+    def head(self) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """The head of the next answer, for those who read its body themselves."""
         first = self._line()
         headers = []
         while line := self._line():
@@ -76,7 +77,8 @@ class RawConnection:
             raise EOFError(f"the connection ended at {line!r}")
         return line[:-2]
 
-    def _chunk(self) -> bytes:
+    def chunk(self) -> bytes:
+        """The next chunk of a streamed body; empty at its end."""
         size = int(self._line(), 16)
         chunk = self._reader.read(size)
         assert self._line() == b""

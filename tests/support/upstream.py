@@ -103,6 +103,26 @@ def chat_events(request: Received) -> list[bytes]:
     return [b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks] + [b"data: [DONE]\n\n"]
 
 
+def answers(status: int, body: bytes, *extra: str) -> Behaviour:
+    """Always the same answer."""
+
+    async def behave(_request: Received, writer: asyncio.StreamWriter) -> bool:
+        await write_whole(writer, status, body, *extra)
+        return True
+
+    return behave
+
+
+def streams(events: list[bytes], *, delay_seconds: float = 0.0) -> Behaviour:
+    """Always the same stream."""
+
+    async def behave(_request: Received, writer: asyncio.StreamWriter) -> bool:
+        await write_stream(writer, events, delay_seconds=delay_seconds)
+        return True
+
+    return behave
+
+
 async def echo(request: Received, writer: asyncio.StreamWriter) -> bool:
     """The well-behaved upstream."""
     if request.json.get("stream"):

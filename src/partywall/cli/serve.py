@@ -21,7 +21,6 @@ from partywall.cli.published_keys import PUBLISHED_KEYS, published_keys_in
 from partywall.config import Document, load_bytes
 from partywall.config.loading import read
 from partywall.errors import ConfigError
-from partywall.gateway.providers import parse_provider
 from partywall.gateway.server import ServeOptions, serve
 
 try:
@@ -96,7 +95,7 @@ def _warn(path: Path, host: str) -> None:
         _refuse_beyond_loopback(path, host, published[0])
         _say("warning: the document accepts keys from the examples, which everybody knows")
     targets = document.providers.targets
-    parrots = [f"`{target.id}`" for target in targets if parse_provider(target.provider)[0] == _PARROT]
+    parrots = [f"`{target.id}`" for target in targets if target.vendor == _PARROT]
     if parrots:
         _say(f"warning: the built-in parrot, which repeats all it is given, stands behind {', '.join(parrots[:5])}")
 

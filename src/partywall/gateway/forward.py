@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
+from urllib.parse import urlencode
 
 import orjson
 
@@ -149,8 +150,11 @@ class Forwarder:
 
 def _path(call: Call, upstream: Upstream) -> bytes:
     path = upstream.paths[call.api]
-    kept = [f"{name}={call.query[name]}" for name in upstream.provider.forward_query if name in call.query]
-    return path if not kept else path + (b"&" if b"?" in path else b"?") + "&".join(kept).encode("ascii", "ignore")
+    if not call.query:
+        return path
+    # INVARIANT: written anew, so that no value brings a parameter along which the allow-list doesn't name.
+    kept = [(name, call.query[name]) for name in upstream.provider.forward_query if name in call.query]
+    return path if not kept else path + (b"&" if b"?" in path else b"?") + urlencode(kept).encode("ascii")
 
 
 def _encoded(body: dict[str, object]) -> bytes:

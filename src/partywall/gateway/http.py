@@ -32,7 +32,7 @@ class ClientGone(Exception):
 class Request:
     """One HTTP request. `headers` are as they came; `header_map` joins repeated ones with a comma."""
 
-    __slots__ = ("_receive", "header_map", "headers", "method", "path", "query")
+    __slots__ = ("_receive", "header_map", "headers", "method", "path", "query", "task")
 
     def __init__(self, scope: Message, receive: Receive) -> None:
         self.method: str = scope["method"]
@@ -42,6 +42,8 @@ class Request:
         self.query: bytes = scope["query_string"]
         self.headers: list[Header] = scope["headers"]
         self.header_map: dict[bytes, bytes] = _joined(self.headers)
+        self.task = _current_task()
+        """The task that serves this request, and that is cancelled when nobody waits for the answer any more."""
         self._receive = receive
 
     async def body(self, *, limit_bytes: int, timeout_seconds: float) -> bytes:
@@ -55,7 +57,7 @@ class Request:
         """
         if self.header_map.get(b"content-encoding", b"identity") != b"identity":
             raise BadRequest("compressed request body", public_message="Compressed request bodies are not accepted.")
-        with _Deadline(timeout_seconds):
+        with _Deadline(self.task, timeout_seconds):
             return await self._read(limit_bytes)
 
     async def _read(self, limit_bytes: int) -> bytes:
@@ -113,12 +115,12 @@ class _Deadline:
 
     __slots__ = ("_expired", "_handle", "_seconds", "_task")
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, task: asyncio.Task[Any], seconds: float) -> None:
+        self._task = task
         self._seconds = seconds
         self._expired = False
 
     def __enter__(self) -> None:
-        self._task = _current_task()
         self._handle = asyncio.get_running_loop().call_later(self._seconds, self._expire)
 
     def _expire(self) -> None:
@@ -138,7 +140,7 @@ class DisconnectWatch:
     The watch begins after `_GRACE_SECONDS`: most answers are through by then and cost only a timer.
     """
 
-    __slots__ = ("_handle", "_request", "_task", "_watcher", "gone")
+    __slots__ = ("_handle", "_request", "_watcher", "gone")
 
     _GRACE_SECONDS: Final = 0.05
 
@@ -148,7 +150,6 @@ class DisconnectWatch:
         self.gone = False
 
     def __enter__(self) -> Self:
-        self._task = _current_task()
         self._handle = asyncio.get_running_loop().call_later(self._GRACE_SECONDS, self._begin)
         return self
 
@@ -158,13 +159,13 @@ class DisconnectWatch:
     async def _watch(self) -> None:
         await self._request.until_gone()
         self.gone = True
-        self._task.cancel()
+        self._request.task.cancel()
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> Literal[False]:
         self._handle.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
-        if self.gone and kind is asyncio.CancelledError and self._task.uncancel() == 0:
+        if self.gone and kind is asyncio.CancelledError and self._request.task.uncancel() == 0:
             raise ClientGone
         return False
 

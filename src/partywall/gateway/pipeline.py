@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from typing import Final
 
 from partywall.config.routing import Stage
 from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
 from partywall.gateway.endpoints import Guard, find
 from partywall.gateway.exchange import Exchange
 from partywall.gateway.forward import Call, Forwarder, pairs
-from partywall.gateway.http import ClientGone, DisconnectWatch, Request
+from partywall.gateway.http import ClientGone, DisconnectWatch
 from partywall.gateway.inspect import Inspected, inspect_body, inspect_query, tenant_hints
 from partywall.gateway.models import model_answer
 from partywall.gateway.providers import Salts
@@ -25,11 +26,12 @@ from partywall.gateway.wire import WIRES, Api
 from partywall.gateway.wire.streaming import ask_for_usage
 from partywall.platform import Platform
 from partywall.policy import Facts, RouteRule, decide, require
-from partywall.tenancy import TenantScope
+from partywall.tenancy import TenantId, TenantScope
 from partywall.trail import Verdict
 
 __all__ = ["Pipeline"]
 
+_MAX_SALTS: Final = 4096
 _log = logging.getLogger("partywall.gateway")
 
 
@@ -39,6 +41,7 @@ class Pipeline:
     def __init__(self, platform: Platform, forwarder: Forwarder) -> None:
         self._platform = platform
         self._forwarder = forwarder
+        self._made_salts: dict[TenantId, Salts] = {}
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request. Never raises for what a client sent."""
@@ -112,7 +115,7 @@ class Pipeline:
         self._complete(exchange)
 
     def _call(self, exchange: Exchange, scope: TenantScope, api: Api, asked: Inspected) -> Call:
-        server, salter = exchange.serving.snapshot.server, self._platform.salter
+        server = exchange.serving.snapshot.server
         return Call(
             tenant=scope.tenant,
             api=api,
@@ -120,11 +123,21 @@ class Pipeline:
             model=asked.model,
             headers=exchange.request.header_map,
             query=exchange.query,
-            salts=Salts(cache=salter.salt("cache", scope.tenant), user=salter.salt("user", scope.tenant)),
+            salts=self._salts(scope.tenant),
             answer_id=exchange.id,
             answer_timeout_seconds=server.answer_timeout_seconds,
             idle_timeout_seconds=server.stream_idle_timeout_seconds,
         )
+
+    def _salts(self, tenant: TenantId) -> Salts:
+        made = self._made_salts.get(tenant)
+        if made is None:
+            salter = self._platform.salter
+            made = Salts(cache=salter.salt("cache", tenant), user=salter.salt("user", tenant))
+            if len(self._made_salts) >= _MAX_SALTS:
+                self._made_salts.clear()
+            self._made_salts[tenant] = made
+        return made
 
     async def _models(self, exchange: Exchange, scope: TenantScope, route: RouteRule | None, path: str) -> None:
         request, rules = exchange.request, exchange.serving.snapshot.rules
@@ -147,7 +160,7 @@ class Pipeline:
         except TrailUnavailable as unrecorded:
             _log.error("refusal %s could not be recorded: %s", exchange.id, unrecorded)
             error = unrecorded
-        wire, responder = WIRES[exchange.api or _dialect(exchange.request)], exchange.responder
+        wire, responder = WIRES[_dialect(exchange)], exchange.responder
         if responder.started:
             await responder.end(wire.error_events(error, exchange.id))
         else:
@@ -179,6 +192,8 @@ class Pipeline:
         self._platform.trail.complete(exchange.record)
 
 
-def _dialect(request: Request) -> Api:
-    """In whose shape to refuse a request that reached no endpoint."""
-    return Api.MESSAGES if b"anthropic-version" in request.header_map else Api.CHAT
+def _dialect(exchange: Exchange) -> Api:
+    """In whose shape to refuse: the API's; the client's at no endpoint, and at the one that both clients use."""
+    if exchange.api is not None and exchange.api is not Api.MODELS:
+        return exchange.api
+    return Api.MESSAGES if b"anthropic-version" in exchange.request.header_map else Api.CHAT

@@ -9,6 +9,7 @@ Doesn't promise: to hold a whole stream. Events go out as they come, but for tho
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import orjson
@@ -51,8 +52,7 @@ async def relay(
         ToolDenied: it calls a tool that the role may not use. Nothing of that call has been released.
         UpstreamUnavailable: it broke off, or isn't what the API promises.
     """
-    content_type = next((value for name, value in answer.headers if name == b"content-type"), b"")
-    if content_type.startswith(_EVENT_STREAM):
+    if _is_event_stream(answer):
         return await _Stream(exchange, wire, decision, hide_usage=hide_usage).relay(answer)
     return await _whole(exchange, wire, answer, decision)
 
@@ -62,9 +62,17 @@ async def _whole(exchange: Exchange, wire: Wire, answer: Answer, decision: Decis
     parsed = _object(body)
     if decision.answer_tools is not None:
         _check(decision, wire.tool_names_in_answer(parsed))
-        body = orjson.dumps(parsed)
+        body = _again(orjson.dumps, parsed)
     await exchange.responder.whole(200, tenant_headers(exchange.id, b"application/json"), body)
     return wire.usage(parsed)
+
+
+def _is_event_stream(answer: Answer) -> bool:
+    """Whether `answer` says that it is a stream of server-sent events."""
+    for name, value in answer.headers:
+        if name == b"content-type":
+            return value.startswith(_EVENT_STREAM)
+    return False
 
 
 class _Stream:
@@ -97,9 +105,14 @@ class _Stream:
         return self._usage
 
     async def _pass_on(self, events: list[SseEvent]) -> None:
-        out = [raw for event in events for raw in self._released(event)]
-        if out:
-            await self._exchange.responder.write(b"".join(out))
+        out: list[bytes] = []
+        try:
+            for event in events:
+                out += self._released(event)
+        finally:
+            # Also when an event ends the stream: how the upstream cut it into chunks changes nothing for the client.
+            if out:
+                await self._exchange.responder.write(b"".join(out))
 
     def _released(self, event: SseEvent) -> list[bytes]:
         """What may go out now that `event` has come."""
@@ -118,7 +131,7 @@ class _Stream:
         step = self._watch.feed(parsed)
         _check(self._decision, step.names)
         # INVARIANT: what is released is what was inspected, written anew from the parsed event.
-        self._held.append(sse(parsed, event.name.encode()))
+        self._held.append(_again(sse, parsed, event.name.encode()))
         if step.hold:
             return []
         released, self._held = self._held, []
@@ -145,6 +158,14 @@ def _check(decision: Decision, names: list[str] | tuple[str, ...]) -> None:
             raise error
     if names:
         decision.note("rbac", Stage.PRE_RESPONSE, Verdict.ALLOW, "the answer calls permitted tools only")
+
+
+def _again(write: Callable[..., bytes], *what: object) -> bytes:
+    """What was read, written anew. More can be read than written: an upstream may nest its answer too deeply."""
+    try:
+        return write(*what)
+    except TypeError as error:
+        raise UpstreamUnavailable(f"the upstream's answer can't be written again: {error}") from None
 
 
 def _object(data: bytes) -> dict[str, object]:

@@ -176,7 +176,7 @@ RULES = (
     ),
     Rule(
         id="claim-without-issuer",
-        level=Level.ERROR,
+        level=Level.WARNING,
         title="The tenant is to come from a token, and no issuer is trusted",
         why="The document says that a signed claim names the tenant. Without an issuer no claim is ever read, and API "
         "keys name it instead.",

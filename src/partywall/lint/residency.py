@@ -118,8 +118,8 @@ def _pool_crosses(subject: Subject) -> Iterator[Hit]:
         pool = subject.reach.targets(index)
         outside = [target.id for target in pool if target.region is not None and target.region not in regions]
         if outside and len(outside) < len(pool):
-            message = f"`{group.name}` names no fall-backs of its own, and {listed(outside)} of the pool lie outside"
-            yield Hit(group_path(index, "name"), f"{message} {listed(regions)}")
+            message = f"`{group.name}` names no fall-backs of its own, and the pool reaches from {listed(regions)} to "
+            yield Hit(group_path(index, "name"), message + listed(outside))
 
 
 def _keeps_data(subject: Subject) -> Iterator[Hit]:

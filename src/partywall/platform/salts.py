@@ -28,15 +28,12 @@ _LABEL: Final = b"partywall/salt/v1"
 class Salter:
     """Makes salts; holds the deployment's key."""
 
-    __slots__ = ("_cache", "_key")
-
-    _CACHE_LIMIT: Final = 4096
+    __slots__ = ("_key",)
 
     def __init__(self, key: bytes) -> None:
         if len(key) != _KEY_BYTES:
             raise ConfigError(f"the deployment's key must be {_KEY_BYTES} bytes, not {len(key)}")
         self._key = key
-        self._cache: dict[tuple[str, str], str] = {}
 
     @classmethod
     def open(cls, data_dir: Path) -> Salter:
@@ -54,14 +51,8 @@ class Salter:
 
     def salt(self, purpose: str, tenant: TenantId) -> str:
         """The salt of `tenant` for `purpose`, as 64 hex digits."""
-        found = self._cache.get((purpose, tenant))
-        if found is None:
-            message = b"\0".join((_LABEL, purpose.encode(), tenant.encode()))
-            found = hmac.new(self._key, message, hashlib.sha256).hexdigest()
-            if len(self._cache) >= self._CACHE_LIMIT:
-                self._cache.clear()
-            self._cache[purpose, tenant] = found
-        return found
+        message = b"\0".join((_LABEL, purpose.encode(), tenant.encode()))
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()
 
 
 def _read(path: Path) -> bytes:

@@ -10,11 +10,11 @@ the stage before the request; the targets that the tenant may use for the model.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Final, NoReturn
 
-from partywall.config.kinds import PolicyKind
 from partywall.config.routing import Stage
 from partywall.errors import (
+    Denied,
     MissingIdentity,
     ModelDenied,
     PartywallError,
@@ -22,17 +22,25 @@ from partywall.errors import (
     TenantMismatch,
     ToolDenied,
 )
-from partywall.policy.chains import EffectiveChain, Facts
+from partywall.policy.chains import EffectivePolicy, Facts
 from partywall.policy.routes import RouteRule
 from partywall.policy.rules import GroupRule, Rules
-from partywall.policy.targets import TargetRule
+from partywall.policy.targets import TargetRule, TenantRule
 from partywall.policy.tools import ToolTest
 from partywall.tenancy import CredentialKind, TenantScope
 from partywall.trail import PolicyResult, Verdict
 
 __all__ = ["Decision", "decide", "require", "visible_targets"]
 
-_NO_MODEL_REASON = "no target that this tenant may use serves the model"
+_MAX_CHOICES: Final = 8192
+_AGREES: Final = PolicyResult("agreement", Stage.PRE_REQUEST, Verdict.ALLOW, "the request names no other tenant")
+_IDENTIFIED: Final = PolicyResult("rbac", Stage.PRE_REQUEST, Verdict.ALLOW, "identity headers present")
+_TOOLS_PERMITTED: Final = PolicyResult(
+    "rbac", Stage.PRE_REQUEST, Verdict.ALLOW, "identity headers present, tools permitted"
+)
+_MAY_USE: Final = PolicyResult(
+    "model-access", Stage.PRE_REQUEST, Verdict.ALLOW, "the target is the tenant's to use, for data like this"
+)
 
 
 @dataclass(slots=True)
@@ -55,8 +63,13 @@ class Decision:
         """Block when refused, else the strongest that a policy said."""
         if self.refusal is not None:
             return Verdict.BLOCK
-        said = {result.verdict for result in self.results}
-        return next((v for v in (Verdict.ESCALATE, Verdict.REDACT) if v in said), Verdict.ALLOW)
+        strongest = Verdict.ALLOW
+        for result in self.results:
+            if result.verdict is Verdict.ESCALATE:
+                return Verdict.ESCALATE
+            if result.verdict is Verdict.REDACT:
+                strongest = Verdict.REDACT
+        return strongest
 
     def note(self, kind: str, stage: Stage, verdict: Verdict, reason: str) -> None:
         """Add what one policy said."""
@@ -84,10 +97,13 @@ def decide(rules: Rules, scope: TenantScope, route: RouteRule | None, facts: Fac
     group = rules.group(scope)
     if not _agrees(rules, scope, facts, decision):
         return decision
-    chain = rules.chain(group, route)
-    _run_chain(rules, scope, facts, chain, decision)
+    plan = rules.plan(group, route)
+    if plan.rbac is not None:
+        _rbac(rules, scope, facts, plan.rbac, decision)
     if decision.refusal is None and facts.model is not None:
-        _choose_targets(rules, scope, group, route, facts, decision, chain)
+        routing = plan.data_routing
+        applies = routing is not None and routing.applies(Stage.PRE_REQUEST, scope.tenant, facts)
+        _choose_targets(rules, scope, group, route, facts.api, facts.model, decision, routing_applies=applies)
     return decision
 
 
@@ -108,8 +124,8 @@ def visible_targets(rules: Rules, scope: TenantScope, route: RouteRule | None) -
 
 
 def _agrees(rules: Rules, scope: TenantScope, facts: Facts, decision: Decision) -> bool:
-    if all(hint == scope.tenant for hint in facts.tenant_hints):
-        decision.note("agreement", Stage.PRE_REQUEST, Verdict.ALLOW, "the request names no other tenant")
+    if not facts.tenant_hints or all(hint == scope.tenant for hint in facts.tenant_hints):
+        decision.results.append(_AGREES)
         return True
     error = TenantMismatch(f"the request's body or parameters name another tenant than `{scope.tenant}`")
     if rules.permissive:
@@ -120,35 +136,42 @@ def _agrees(rules: Rules, scope: TenantScope, facts: Facts, decision: Decision) 
     return False
 
 
-# -- The chain, before the request ---
+# -- Roles and tools ---
 
 
-def _run_chain(rules: Rules, scope: TenantScope, facts: Facts, chain: EffectiveChain, decision: Decision) -> None:
-    for policy in chain:
-        if policy.kind is not PolicyKind.RBAC:
-            continue
-        if policy.applies(Stage.PRE_REQUEST, scope.tenant, facts):
-            _rbac(rules, scope, facts, decision)
-        if rules.tools is not None and policy.applies(Stage.PRE_RESPONSE, scope.tenant, facts):
-            decision.answer_tools = rules.tools.of(scope.role)
+def _rbac(rules: Rules, scope: TenantScope, facts: Facts, policy: EffectivePolicy, decision: Decision) -> None:
+    if rules.tools is not None and policy.applies(Stage.PRE_RESPONSE, scope.tenant, facts):
+        decision.answer_tools = rules.tools.of(scope.role)
+    if not policy.applies(Stage.PRE_REQUEST, scope.tenant, facts):
+        return
+    missing = _missing_header(rules, scope, facts)
+    if missing is not None:
+        detail = f"the header `{missing}` is missing, and `policy.rbac.deny_if_missing` demands it"
+        error = MissingIdentity(detail, public_message=f"The header {missing} is required.")
+        decision.refuse("rbac", Stage.PRE_REQUEST, error)
+    elif rules.tools is None:
+        decision.results.append(_IDENTIFIED)
+    else:
+        _offered_tools(rules.tools.of(scope.role), scope, facts, decision)
 
 
-def _rbac(rules: Rules, scope: TenantScope, facts: Facts, decision: Decision) -> None:
+def _missing_header(rules: Rules, scope: TenantScope, facts: Facts) -> str | None:
     for name, header in rules.required_headers:
         if not facts.headers.get(header) and not _token_supplies(rules, scope, header):
-            decision.refuse(
-                "rbac",
-                Stage.PRE_REQUEST,
-                MissingIdentity(
-                    f"the header `{name}` is missing, and `policy.rbac.deny_if_missing` demands it",
-                    public_message=f"The header {name} is required.",
-                ),
-            )
-            return
-    if rules.tools is None:
-        decision.note("rbac", Stage.PRE_REQUEST, Verdict.ALLOW, "identity headers present")
-        return
-    decision.tools = test = rules.tools.of(scope.role)
+            return name
+    return None
+
+
+def _token_supplies(rules: Rules, scope: TenantScope, header: bytes) -> bool:
+    """Whether a verified token says what the header would have said."""
+    if scope.credential_kind is not CredentialKind.JWT:
+        return False
+    attribute = rules.identity_headers.get(header)
+    return attribute is not None and getattr(scope, attribute) is not None
+
+
+def _offered_tools(test: ToolTest, scope: TenantScope, facts: Facts, decision: Decision) -> None:
+    decision.tools = test
     if facts.forced_tool is not None and not test(facts.forced_tool):
         detail = f"the role `{scope.role}` may not use the tool `{facts.forced_tool}` that the request demands"
         decision.refuse("rbac", Stage.PRE_REQUEST, ToolDenied(detail))
@@ -157,20 +180,10 @@ def _rbac(rules: Rules, scope: TenantScope, facts: Facts, decision: Decision) ->
     # A choice among tools may name further ones; the wire looks into it.
     decision.filters_tools = bool(denied) or facts.chooses_tools
     if denied:
-        names = ", ".join(denied[:20])
-        decision.note(
-            "rbac", Stage.PRE_REQUEST, Verdict.REDACT, f"removed tools that `{scope.role}` may not use: {names}"
-        )
+        reason = f"removed tools that `{scope.role}` may not use: {', '.join(denied[:20])}"
+        decision.note("rbac", Stage.PRE_REQUEST, Verdict.REDACT, reason)
     else:
-        decision.note("rbac", Stage.PRE_REQUEST, Verdict.ALLOW, "identity headers and tools permitted")
-
-
-def _token_supplies(rules: Rules, scope: TenantScope, header: bytes) -> bool:
-    """Whether a verified token says what the header would have said."""
-    attribute = rules.identity_headers.get(header)
-    return (
-        scope.credential_kind is CredentialKind.JWT and attribute is not None and getattr(scope, attribute) is not None
-    )
+        decision.results.append(_TOOLS_PERMITTED)
 
 
 # -- The targets ---
@@ -181,77 +194,76 @@ def _choose_targets(
     scope: TenantScope,
     group: GroupRule | None,
     route: RouteRule | None,
-    facts: Facts,
+    api: str,
+    model: str,
     decision: Decision,
-    chain: EffectiveChain,
+    *,
+    routing_applies: bool,
 ) -> None:
-    assert facts.model is not None  # noqa: S101  # narrows the type; the caller has looked
+    # Vectors of another model live in another space: falling back would corrupt an index in silence.
+    other_models = rules.fallback_attempts > 0 and api != "embeddings"
+    key = (
+        scope.group,
+        scope.tenant,
+        -1 if route is None else route.index,
+        model,
+        other_models,
+        routing_applies,
+    )
+    chosen = rules.choices.get(key)
+    if chosen is None:
+        try:
+            chosen = _chosen(
+                rules, scope, group, route, model, other_models=other_models, routing_applies=routing_applies
+            )
+        except Denied as error:
+            decision.refuse("model-access", Stage.PRE_REQUEST, error)
+            return
+        if len(rules.choices) >= _MAX_CHOICES:
+            rules.choices.clear()
+        rules.choices[key] = chosen
+    decision.results.append(_MAY_USE)
+    decision.targets = chosen
+
+
+def _chosen(
+    rules: Rules,
+    scope: TenantScope,
+    group: GroupRule | None,
+    route: RouteRule | None,
+    model: str,
+    *,
+    other_models: bool,
+    routing_applies: bool,
+) -> tuple[TargetRule, ...]:
     tenant = rules.tenant(scope.tenant)
+    limits = [models for models in (group.models if group is not None else None, tenant.models) if models is not None]
     may_use = [
         target
         for target in rules.available(scope, route)
-        if all(
-            models is None or (models(facts.model) if target.serves(facts.model) else models(target.listed_as))
-            for models in (group.models if group is not None else None, tenant.models)
-        )
+        if all(models(model if target.serves(model) else target.listed_as) for models in limits)
     ]
-    serving = [target for target in may_use if target.serves(facts.model)]
+    serving = [target for target in may_use if target.serves(model)]
     if not serving:
-        decision.refuse("model-access", Stage.PRE_REQUEST, ModelDenied(_NO_MODEL_REASON))
-        return
-    others = [target for target in may_use if target not in serving] if _may_change_model(rules, facts) else []
-    candidates = serving + others
+        raise ModelDenied("no target that this tenant may use serves the model")
+    candidates = serving + [target for target in may_use if other_models and target not in serving]
     if tenant.regions is not None:
         candidates = [target for target in candidates if target.region in tenant.regions]
         if not candidates:
-            error = RegionDenied(f"no target for the model lies in {sorted(tenant.regions)}")
-            decision.refuse("residency", Stage.PRE_REQUEST, error)
-            return
-        decision.note("residency", Stage.PRE_REQUEST, Verdict.ALLOW, "the target lies in a permitted region")
-    candidates = _data_routing(rules, scope, facts, candidates, decision, chain)
-    if decision.refusal is None:
-        decision.note("model-access", Stage.PRE_REQUEST, Verdict.ALLOW, "the tenant may use the target")
-        decision.targets = tuple(candidates[: 1 + rules.fallback_attempts])
+            raise RegionDenied(f"no target for the model lies in {sorted(tenant.regions)}")
+    candidates = [target for target in candidates if _promised(rules, tenant, target, routing_applies=routing_applies)]
+    if not candidates:
+        raise ModelDenied("no target for the model has promised what `data-routing-policy` or the tenant requires")
+    return tuple(candidates[: 1 + rules.fallback_attempts])
 
 
-def _may_change_model(rules: Rules, facts: Facts) -> bool:
-    # Vectors of another model live in another space: falling back would corrupt an index in silence.
-    return rules.fallback_attempts > 0 and facts.api != "embeddings"
-
-
-def _data_routing(
-    rules: Rules,
-    scope: TenantScope,
-    facts: Facts,
-    candidates: list[TargetRule],
-    decision: Decision,
-    chain: EffectiveChain,
-) -> list[TargetRule]:
+def _promised(rules: Rules, tenant: TenantRule, target: TargetRule, *, routing_applies: bool) -> bool:
+    """Whether the target's vendor has promised what the tenant and, if it applies, `data-routing-policy` require."""
     asked = rules.data_routing
-    applies = any(
-        policy.kind is PolicyKind.DATA_ROUTING_POLICY and policy.applies(Stage.PRE_REQUEST, scope.tenant, facts)
-        for policy in chain
-    )
-    zero = rules.tenant(scope.tenant).require_zero_data_retention or (applies and asked.require_zero_data_retention)
-    no_training = applies and asked.require_no_training
-    longest = asked.max_retention_days if applies else None
-    if not (zero or no_training or longest is not None):
-        return candidates
-    kept = [
-        target
-        for target in candidates
-        if (target.zero_data_retention or not zero)
-        and (target.no_training or not no_training)
-        and (longest is None or _retains_at_most(target, longest))
-    ]
-    if not kept:
-        error = ModelDenied("no target for the model has promised what `data-routing-policy` or the tenant requires")
-        decision.refuse(PolicyKind.DATA_ROUTING_POLICY, Stage.PRE_REQUEST, error)
-    else:
-        reason = "the target has promised what is required"
-        decision.note(PolicyKind.DATA_ROUTING_POLICY, Stage.PRE_REQUEST, Verdict.ALLOW, reason)
-    return kept
-
-
-def _retains_at_most(target: TargetRule, days: int) -> bool:
-    return target.zero_data_retention or (target.retention_days is not None and target.retention_days <= days)
+    if not target.zero_data_retention:
+        if tenant.require_zero_data_retention or (routing_applies and asked.require_zero_data_retention):
+            return False
+        longest = asked.max_retention_days if routing_applies else None
+        if longest is not None and (target.retention_days is None or target.retention_days > longest):
+            return False
+    return target.no_training or not (routing_applies and asked.require_no_training)

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from partywall.config.document import Document
+from partywall.config.kinds import PolicyKind
 from partywall.config.routing import ChainEntry, Group
-from partywall.policy.chains import EffectiveChain, merge
+from partywall.policy.chains import EffectiveChain, EffectivePolicy, merge
 from partywall.policy.globs import Matcher, matcher
 from partywall.policy.routes import RouteRule, RouteTable
 from partywall.policy.targets import TargetRule, TargetTable, TenantRule, tenant_rules
@@ -34,16 +36,29 @@ class GroupRule:
     chain: tuple[ChainEntry, ...]
 
 
+ChoiceKey = tuple[str | None, TenantId, int, str, bool, bool]
+"""Group, tenant, route, model, whether another model would do, and whether `data-routing-policy` applies."""
+
+
+class Plan(NamedTuple):
+    """The effective chain of one (group, route), and in it the policies that this build runs."""
+
+    chain: EffectiveChain
+    rbac: EffectivePolicy | None
+    data_routing: EffectivePolicy | None
+
+
 class Rules:
     """Everything that decides, compiled from one document."""
 
     __slots__ = (
-        "_chains",
         "_gateway",
         "_global_chain",
         "_groups",
+        "_plans",
         "_tenant_default",
         "_tenants",
+        "choices",
         "data_routing",
         "fallback_attempts",
         "identity_headers",
@@ -58,7 +73,9 @@ class Rules:
         self._gateway = document.server.name
         self._global_chain = document.policies.chain
         self._groups = {group.name: _group(group) for group in document.consumer_groups.groups}
-        self._chains: dict[tuple[int, int], EffectiveChain] = {}
+        self._plans: dict[tuple[int, int], Plan] = {}
+        self.choices: dict[ChoiceKey, tuple[TargetRule, ...]] = {}
+        """Targets chosen before, for the same question. Only what was allowed, so that nobody can fill it with noise."""
         self._tenant_default, self._tenants = tenant_rules(document)
         self.routes = RouteTable(document.routes)
         self.targets = TargetTable(document)
@@ -85,14 +102,18 @@ class Rules:
 
     def chain(self, group: GroupRule | None, route: RouteRule | None) -> EffectiveChain:
         """The effective chain of a group on a route: global, group and route added up."""
+        return self.plan(group, route).chain
+
+    def plan(self, group: GroupRule | None, route: RouteRule | None) -> Plan:
+        """The effective chain, ready to run."""
         own: tuple[ChainEntry, ...] = group.chain if group is not None else ()
         # `own` lives as long as these rules do, so its id names it; an empty tuple is one object for all groups.
         key = (id(own), route.index if route is not None else -1)
-        chain = self._chains.get(key)
-        if chain is None:
+        plan = self._plans.get(key)
+        if plan is None:
             levels = (self._global_chain, own, route.chain if route is not None else ())
-            chain = self._chains[key] = merge(levels, self._gateway)
-        return chain
+            plan = self._plans[key] = _plan(merge(levels, self._gateway))
+        return plan
 
     def available(self, scope: TenantScope, route: RouteRule | None) -> tuple[TargetRule, ...]:
         """The targets that this scope may reach on this route, in order."""
@@ -102,6 +123,11 @@ class Rules:
             group.upstream if group is not None else None,
             route.upstream if route is not None else None,
         )
+
+
+def _plan(chain: EffectiveChain) -> Plan:
+    kinds = {policy.kind: policy for policy in chain}
+    return Plan(chain, kinds.get(PolicyKind.RBAC), kinds.get(PolicyKind.DATA_ROUTING_POLICY))
 
 
 def _group(group: Group) -> GroupRule:

@@ -32,6 +32,9 @@ __all__ = ["Writer"]
 
 _PACE_SECONDS: Final = 0.001
 """At most one flush in this time: under load more records share a transaction, which is most of the cost."""
+_PAUSE_FACTOR: Final = 6
+"""The pause after a flush, in lengths of that flush."""
+_LONGEST_PAUSE_SECONDS: Final = 0.01
 _LINGER_SECONDS: Final = 0.02
 """How long completions wait for an admission to ride with."""
 _FILES_PER_TURN: Final = 16
@@ -152,11 +155,15 @@ class Writer:
     def _flush(self) -> None:
         self._flush_handle = None
         self._flushes += 1
-        self._next_flush = self._loop.time() + _PACE_SECONDS
+        began = self._loop.time()
         for _ in range(min(len(self._due), _FILES_PER_TURN)):
             line = self._due.popleft()
             line.due = False
             self._write(line)
+        # Under load the pause grows with the work, so that writing takes a bounded share of the loop's time and more
+        # records share each transaction.
+        ended = self._loop.time()
+        self._next_flush = ended + min(max(_PACE_SECONDS, (ended - began) * _PAUSE_FACTOR), _LONGEST_PAUSE_SECONDS)
         if self._due and self._flush_handle is None:
             self._flush_handle = self._loop.call_soon(self._flush)
 

@@ -5,7 +5,7 @@ goes back to its pool only when it is so again. Whatever interrupts an exchange 
 read (cancellation, time-out, an odd byte, the other side closing) closes it for good (redis-py CVE-2023-28858: one
 abandoned reply put every later one off by one, across users). A byte that nobody asked for closes it too.
 
-Doesn't promise: fairness or order between callers; that is the pool's, which hands it to one at a time.
+Doesn't promise: to be safe for two callers at once; the pool hands it to one at a time, and a second is refused.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, route: Route, owner: ConnectionOwner, loop: asyncio.AbstractEventLoop) -> None:
         self.route = route
         self.idle_since = 0.0
-        """The loop's time at which it became idle; set by the shelf."""
+        """When it became idle, on the monotonic clock; set by the shelf."""
         self.failure: UpstreamUnavailable | None = None
         """Why it was closed, if it was closed for a reason."""
         self._owner = owner
@@ -140,6 +140,7 @@ class Connection(asyncio.Protocol):
         reader = self._reader
         if reader is not None and reader.complete:
             return
+        # Nobody is told of a loss while idle; the failure only keeps a caller who is about to write from waiting.
         if self._used and (reader is None or not reader.started):
             self._fail_with(ClosedBeforeAnswer(f"`{self.route.origin}` closed an idle connection"))
         else:

@@ -6,7 +6,7 @@ redirects are not followed, and nothing is sent twice but one case: a request on
 that the peer closed before any byte of the answer goes out once more on a fresh connection.
 
 Doesn't promise: a limit on connections in use; admission is the pipeline's. A fresh connection takes up to
-`connect_timeout_seconds` on top of the time for the headers.
+`connect_timeout_seconds` on top of the time for the headers, and the one repetition starts that time anew.
 """
 
 from __future__ import annotations

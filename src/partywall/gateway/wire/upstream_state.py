@@ -59,6 +59,7 @@ _MEDIA_KEYS: Final = frozenset({"content_hash"})
 """SGLang's key of an image in its cache, chosen by the client: with another tenant's, its image would be read (C10)."""
 
 _LOOKED_AT: Final = _IDS | _MEDIA_KEYS
+_CONTAINERS: Final = frozenset({dict, list})
 
 _TOP_LEVEL: Final[Mapping[Api, tuple[str, ...]]] = {
     Api.RESPONSES: ("previous_response_id", "conversation", "prompt"),
@@ -109,7 +110,7 @@ def _walk(where: str, root: object, stripped: set[str]) -> None:
             if not _LOOKED_AT.isdisjoint(node):
                 _refuse_ids(where, node)
                 stripped.update(f"{where}.{key}" for key in _MEDIA_KEYS if node.pop(key, None) is not None)
-            waiting += [v for key, v in node.items() if isinstance(v, dict | list) and key not in _OPAQUE]
+            waiting += [v for key, v in node.items() if type(v) in _CONTAINERS and key not in _OPAQUE]
 
 
 def _refuse_ids(where: str, node: JsonObject) -> None:

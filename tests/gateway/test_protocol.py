@@ -1,0 +1,211 @@
+"""The connection's own limits: time for heads and for what is left over, and answers that nothing spoils.
+
+A bare application behind `GatewayProtocol` on a real socket, with `HEADER_SECONDS` shortened. Without these limits a
+client holds a connection for ever with one byte an hour, and a malformed second request answers the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from partywall.gateway import protocol
+from partywall.gateway.protocol import GatewayProtocol
+
+SECONDS = 0.3
+GET = b"GET / HTTP/1.1\r\nhost: g\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nhost: g\r\ncontent-length: 10\r\n\r\n"
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEADER_SECONDS", SECONDS)
+
+
+async def answers_at_once(_scope: Any, _receive: Any, send: Any) -> None:
+    """Doesn't wait for the body, as a refusal doesn't."""
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+async def answers_slowly(_scope: Any, _receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+    await send({"type": "http.response.body", "body": b"sl", "more_body": True})
+    await asyncio.sleep(3 * SECONDS)
+    await send({"type": "http.response.body", "body": b"ow"})
+
+
+@asynccontextmanager
+async def served(app: App) -> AsyncIterator[tuple[StreamReader, StreamWriter]]:
+    """One connection to `app`."""
+    config = uvicorn.Config(app, http=GatewayProtocol, ws="none", lifespan="off", log_config=None, server_header=False)
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: GatewayProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
+    )
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        server.close()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+
+
+def everything_after(*pieces: bytes, app: App = answers_at_once, pause: float = 0.0) -> bytes:
+    """What the gateway says to `pieces` until it closes the connection, which it must do by itself."""
+
+    async def main() -> bytes:
+        async with served(app) as (reader, writer):
+            for piece in pieces:
+                writer.write(piece)
+                await asyncio.sleep(pause)
+            return await asyncio.wait_for(reader.read(), 10 * SECONDS)
+
+    return asyncio.run(main())
+
+
+def test_silence() -> None:
+    assert everything_after().startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("pieces", [(b"GET",), (b"GET / HTTP/1.1\r\n", b"a: b\r\n", b"c: d\r\n"), (b"\r\n", b"\r\n")])
+def test_a_slow_head(pieces: tuple[bytes, ...]) -> None:
+    assert everything_after(*pieces, pause=SECONDS / 5).startswith(b"HTTP/1.1 408 ")
+
+
+def test_one_byte_now_and_then_buys_no_time() -> None:
+    async def main() -> float:
+        async with served(answers_at_once) as (reader, writer):
+            loop = asyncio.get_running_loop()
+            began, closed = loop.time(), asyncio.ensure_future(reader.read())
+            writer.write(b"GET / HTTP/1.1\r\nx: ")
+            while not closed.done() and loop.time() < began + 10 * SECONDS:
+                writer.write(b"a")
+                await asyncio.sleep(SECONDS / 10)
+            assert closed.done()
+            return loop.time() - began
+
+    assert asyncio.run(main()) < 3 * SECONDS
+
+
+def test_a_slow_head_behind_an_answer() -> None:
+    said = everything_after(GET, b"GET / HT", pause=SECONDS / 5)
+    assert said.count(b"HTTP/1.1 200 ") == 1
+    assert said.endswith(b"connection: close\r\n\r\n")
+    assert b"HTTP/1.1 408 " in said
+
+
+def test_a_body_that_never_comes_after_its_refusal() -> None:
+    """One answer, no second one, and the end; uvicorn's keep-alive timer is off once a byte has come."""
+    said = everything_after(POST, b"a", b"b", pause=SECONDS / 5)
+    assert said.count(b"HTTP/1.1") == 1
+    assert said.endswith(b"ok")
+
+
+def test_stray_bytes_between_requests() -> None:
+    said = everything_after(GET, b"\r\n", pause=SECONDS / 5)
+    assert said.count(b"HTTP/1.1") == 1
+
+
+def test_an_idle_connection_is_kept() -> None:
+    async def main() -> bytes:
+        async with served(answers_at_once) as (reader, writer):
+            writer.write(GET)
+            await reader.readuntil(b"ok")
+            await asyncio.sleep(3 * SECONDS)
+            writer.write(GET)
+            return await asyncio.wait_for(reader.readuntil(b"ok"), 5)
+
+    assert asyncio.run(main()).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_body_that_comes_late_is_passed_over() -> None:
+    async def main() -> bytes:
+        async with served(answers_at_once) as (reader, writer):
+            writer.write(POST + b"12345")
+            await reader.readuntil(b"ok")
+            writer.write(b"67890" + GET)
+            return await asyncio.wait_for(reader.readuntil(b"ok"), 5)
+
+    assert asyncio.run(main()).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "second",
+    [b"GET / HT", b"GET / HTTP/1.1\r\nbad header\r\n\r\n", b"\x00", b"GET / HTTP/1.1\r\nx: " + b"a" * 70_000],
+    ids=["slow", "malformed", "no HTTP", "too large"],
+)
+def test_what_follows_spoils_no_answer(second: bytes) -> None:
+    """uvicorn writes its 400 at once, into the middle of the answer that is going out."""
+    said = everything_after(GET, second, app=answers_slowly, pause=SECONDS / 5)
+    assert said.count(b"HTTP/1.1") == 1
+    assert said.endswith(b"slow")
+
+
+def test_what_follows_in_the_same_segment_spoils_no_answer() -> None:
+    for second in (b"\x00", b"GET / HTTP/1.1\r\nbad header\r\n\r\n"):
+        said = everything_after(GET + GET + second, app=answers_slowly)
+        assert said.count(b"HTTP/1.1 200 ") == said.count(b"HTTP/1.1") == 2
+        assert said.endswith(b"slow")
+
+
+def test_a_body_that_is_malformed_is_answered() -> None:
+    async def reads(_scope: Any, receive: Any, _send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    bad = b"POST / HTTP/1.1\r\nhost: g\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
+    assert everything_after(bad, app=reads).startswith(b"HTTP/1.1 400 ")
+
+
+def test_the_running_request_hears_of_the_end_behind_others() -> None:
+    """uvicorn tells the newest request of a connection alone; the one that runs would go on for nobody."""
+
+    async def main() -> str:
+        heard: asyncio.Queue[str] = asyncio.Queue()
+
+        async def app(_scope: Any, receive: Any, _send: Any) -> None:
+            await receive()
+            heard.put_nowait((await receive())["type"])
+
+        async with served(app) as (_, writer):
+            writer.write(GET + GET + GET)
+            await asyncio.sleep(SECONDS / 5)
+            writer.close()
+            return await asyncio.wait_for(heard.get(), 5)
+
+    assert asyncio.run(main()) == "http.disconnect"
+
+
+def test_trailers_go_nowhere() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        names = b",".join(name for name, _ in scope["headers"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"<" + names + b">"})
+
+    start = b"POST / HTTP/1.1\r\nhost: g\r\ntransfer-encoding: chunked\r\n\r\n"
+    for pieces in [
+        (start + b"1\r\na\r\n0\r\nx-org-id: beta\r\n\r\n",),
+        (start + b"1\r\na\r\n", b"0\r\nx-org-id: b\r\n\r\n"),
+    ]:
+        said = everything_after(*pieces, b"GET / HT", app=app, pause=SECONDS / 5)
+        assert b"<host,transfer-encoding>" in said
+
+
+def test_too_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_PIPELINED", 3)
+    said = everything_after(GET * 10, app=answers_at_once)
+    assert said.count(b"HTTP/1.1 200 ") == said.count(b"HTTP/1.1") == 3
