@@ -19,6 +19,7 @@ from partywall.config.providers import FallbackTrigger
 from partywall.errors import BadRequest, CredentialUnavailable, UpstreamRejected, UpstreamUnavailable
 from partywall.gateway.answer import Answer, LocalAnswer
 from partywall.gateway.breakers import Breakers
+from partywall.gateway.http import Header
 from partywall.gateway.providers import Salts, SecretResolver
 from partywall.gateway.providers import answer as parrot_answer
 from partywall.gateway.targets import Upstream
@@ -107,6 +108,9 @@ class Forwarder:
                 answer = await self._ask(call, rule, upstream)
             except CredentialUnavailable:
                 raise
+            except UpstreamRejected:
+                breaker.succeeded()  # the target is well; the request wasn't
+                raise
             except UpstreamUnavailable as error:
                 failure = _as_failed(error)
                 # A 429 is about rate, not about the target's health; it opens no circuit.
@@ -123,29 +127,31 @@ class Forwarder:
         upstream.provider.salt(call.api, body, call.salts)
         if upstream.origin is None:
             return await _judged(LocalAnswer(parrot_answer(call.api, body, answer_id=call.answer_id)), upstream)
+        credential = upstream.credential_headers(self._secrets)
         response = await self._pool.send(
             PoolKey(call.tenant, upstream.id),
             upstream.origin,
             method=b"POST",
             path=_path(call, upstream),
-            headers=self._headers(call, upstream),
+            headers=_headers(call, upstream, credential),
             body=_encoded(body),
             head_timeout_seconds=upstream.answer_timeout_seconds or call.answer_timeout_seconds,
             chunk_timeout_seconds=call.idle_timeout_seconds,
             allow_private=upstream.allow_private,
         )
-        return await _judged(response, upstream)
+        return await _judged(response, upstream, credential)
 
-    def _headers(self, call: Call, upstream: Upstream) -> list[tuple[bytes, bytes]]:
-        # INVARIANT: ours come first, and no header of the client's doubles or replaces one of them, whatever name the
-        # document gives the credential's.
-        headers = [*upstream.credential_headers(self._secrets), (b"content-type", b"application/json")]
-        ours = {name for name, _ in headers}
-        for name in upstream.provider.forward_headers - ours:
-            value = call.headers.get(name)
-            if value is not None:
-                headers.append((name, value))
-        return headers
+
+def _headers(call: Call, upstream: Upstream, credential: Sequence[Header]) -> list[Header]:
+    # INVARIANT: ours come first, and no header of the client's doubles or replaces one of them, whatever name the
+    # document gives the credential's.
+    headers = [*credential, (b"content-type", b"application/json")]
+    ours = {name for name, _ in headers}
+    for name in upstream.provider.forward_headers - ours:
+        value = call.headers.get(name)
+        if value is not None:
+            headers.append((name, value))
+    return headers
 
 
 def _path(call: Call, upstream: Upstream) -> bytes:
@@ -168,7 +174,7 @@ def _encoded(body: dict[str, object]) -> bytes:
         ) from None
 
 
-async def _judged(answer: Answer, upstream: Upstream) -> Answer:
+async def _judged(answer: Answer, upstream: Upstream, credential: Sequence[Header] = ()) -> Answer:
     """`answer` when it is one; otherwise what went wrong, without anything the upstream said about us."""
     status = answer.status
     if status == 200:
@@ -185,7 +191,7 @@ async def _judged(answer: Answer, upstream: Upstream) -> Answer:
         if status >= 500:
             raise TargetFailed(FallbackTrigger.SERVER_ERROR, f"`{upstream.id}` answered {status}", status=502)
         if 400 <= status < 500:
-            message = _message_of(await answer.read(_ERROR_BYTES))
+            message = _message_of(await answer.read(_ERROR_BYTES), credential)
             kept = status if status in (400, 404, 409, 413, 415, 422) else 400
             raise UpstreamRejected(
                 f"`{upstream.id}` refused the request with {status}", status=kept, public_message=message
@@ -201,15 +207,17 @@ def _retry_after(answer: Answer) -> float:
         return 1.0
 
 
-def _message_of(body: bytes) -> str | None:
-    """The upstream's own sentence about the tenant's own request, bounded; None when there is none."""
+def _message_of(body: bytes, credential: Sequence[Header]) -> str | None:
+    """The upstream's own sentence about the tenant's own request, bounded; None when there is none, or it quotes us."""
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
     error = parsed.get("error") if isinstance(parsed, dict) else None
     message = error.get("message") if isinstance(error, dict) else error
-    return message[:_MESSAGE_CHARS] if isinstance(message, str) and message else None
+    if not isinstance(message, str) or any(value.rpartition(b" ")[2].decode() in message for _, value in credential):
+        return None
+    return message[:_MESSAGE_CHARS] or None
 
 
 def _as_failed(error: UpstreamUnavailable) -> TargetFailed:
