@@ -438,7 +438,6 @@ def test_a_slow_reader_slows_the_upstream_down(served: Served, server: Upstream,
         waiting = sent
         time.sleep(0.2)
         assert sent - waiting < MIB, "the upstream still sends though nobody reads"
-        print(sent / MIB, resident_mib(served) - before)
         assert sent < 20 * MIB  # what the kernel's buffers on two connections hold
         assert resident_mib(served) < before + 24
         read = 0

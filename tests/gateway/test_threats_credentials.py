@@ -50,11 +50,6 @@ def test_no_header_of_the_clients_takes_the_credentials_place(tmp_path: Path, na
     assert "sk-of-somebody-else" not in repr(request)
 
 
-def test_the_client_does_not_choose_the_shape_in_which_answers_are_inspected(tmp_path: Path) -> None:
-    request = received(tmp_path, path="/v1/messages", provider="anthropic", client={"anthropic-version": "2023-01-01"})
-    assert request.headers["anthropic-version"] == "2023-06-01"
-
-
 def test_no_value_of_a_parameter_brings_another_parameter_along(tmp_path: Path) -> None:
     request = received(
         tmp_path,

@@ -97,19 +97,26 @@ def claimed_by(made: Document, target: str) -> set[str] | None:
     return {group.tenant_id for group in made.consumer_groups.groups if target in (group.upstream or ())} or None
 
 
-@given(made=documents(), tenant=st.sampled_from(TENANTS), model=st.sampled_from(["m", "n", *TARGETS]))
-def test_no_decision_names_a_target_of_anothers_nor_leaves_the_region(made: Document, tenant: str, model: str) -> None:
+asked = st.lists(st.tuples(st.sampled_from(TENANTS), st.sampled_from(["m", "n", *TARGETS])), min_size=1, max_size=6)
+
+
+@given(made=documents(), requests=asked)
+def test_no_decision_names_a_target_of_anothers_nor_leaves_the_region(
+    made: Document, requests: list[tuple[str, str]]
+) -> None:
+    """One after the other by the same rules, so that nothing remembered for one tenant serves the next."""
     compiled = Rules(made)
     route = compiled.routes.match("POST", "/v1/chat/completions", {})
-    decision = decide(compiled, scope(tenant), route, facts(model=model))
-    assert (decision.refusal is None) == bool(decision.targets)
-    assert len(decision.targets) <= (1 if made.providers.fallback is None else 4)
-    settings = made.tenants[tenant]
-    for target in (*decision.targets, *visible_targets(compiled, scope(tenant), route)):
-        owners = claimed_by(made, target.id)
-        assert owners is None or tenant in owners
-        assert settings.regions is None or target.region in settings.regions
-        assert target.zero_data_retention or not settings.require_zero_data_retention
+    for tenant, model in requests:
+        decision = decide(compiled, scope(tenant), route, facts(model=model))
+        assert (decision.refusal is None) == bool(decision.targets)
+        assert len(decision.targets) <= (1 if made.providers.fallback is None else 4)
+        settings = made.tenants[tenant]
+        for target in (*decision.targets, *visible_targets(compiled, scope(tenant), route)):
+            owners = claimed_by(made, target.id)
+            assert owners is None or tenant in owners
+            assert settings.regions is None or target.region in settings.regions
+            assert target.zero_data_retention or not settings.require_zero_data_retention
 
 
 # -- A control is reported only when it ran ---

@@ -320,7 +320,7 @@ def test_more_tenants_than_open_files(tmp_path: Path) -> None:
                 for record in records:
                     trail.complete(end(record))
             await trail.flush()
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + 30
             while logs_in(tmp_path) > 4 and time.monotonic() < deadline:
                 await trail.admit(new_record(tenants[0]))
                 await asyncio.sleep(0.01)

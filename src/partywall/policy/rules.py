@@ -75,7 +75,7 @@ class Rules:
         self._groups = {group.name: _group(group) for group in document.consumer_groups.groups}
         self._plans: dict[tuple[int, int], Plan] = {}
         self.choices: dict[ChoiceKey, tuple[TargetRule, ...]] = {}
-        """Targets chosen before, for the same question. Only what was allowed, so that nobody can fill it with noise."""
+        """Targets chosen before, for the same question. Only what was allowed: nobody can fill it with noise."""
         self._tenant_default, self._tenants = tenant_rules(document)
         self.routes = RouteTable(document.routes)
         self.targets = TargetTable(document)
