@@ -192,6 +192,16 @@ def test_a_body_that_is_too_large_is_refused_readably(served: Served, server: Up
     assert len(server.received) == 1
 
 
+def test_it_is_readable_by_a_client_that_lets_go_of_the_connection(served: Served) -> None:
+    """Closing at once, with the body still coming, would reset the connection and lose the answer."""
+    for _ in range(2):
+        connection = http.client.HTTPConnection(served.url.removeprefix("http://"), timeout=20)
+        connection.request("POST", CHAT, b"x" * 24 * MIB, headers_of("alpha") | {"connection": "close"})
+        response = connection.getresponse()
+        assert (response.status, orjson.loads(response.read())["error"]["code"]) == (413, "payload_too_large")
+        connection.close()
+
+
 @pytest.mark.parametrize("body", [b"x" * 10 * MIB, [b"x" * MIB] * 10], ids=["with its length", "chunked"])
 def test_a_refusal_before_the_body_is_readable_too(served: Served, body: bytes | list[bytes]) -> None:
     connection = http.client.HTTPConnection(served.url.removeprefix("http://"), timeout=20)

@@ -19,7 +19,7 @@ from uvicorn.server import ServerState
 from partywall.gateway import protocol
 from partywall.gateway.protocol import GatewayProtocol
 
-SECONDS = 0.3
+SECONDS = 0.2
 GET = b"GET / HTTP/1.1\r\nhost: g\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: g\r\ncontent-length: 10\r\n\r\n"
 App = Callable[[Any, Any, Any], Awaitable[None]]

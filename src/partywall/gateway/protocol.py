@@ -12,7 +12,10 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from partywall.gateway.cycle import run
 
 __all__ = ["HEADER_SECONDS", "MAX_HEADER_BYTES", "MAX_PIPELINED", "GatewayProtocol"]
 
@@ -102,6 +105,11 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's signature; the client learns the status
         self._give_up(_MALFORMED)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        task = self.loop.create_task(run(app, cycle))  # type: ignore[arg-type]  # uvicorn spells the message types out
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     # -- The end of a connection -------------------------------------------------------------------------------------
 

@@ -160,6 +160,7 @@ class Writer:
             line = self._due.popleft()
             line.due = False
             self._write(line)
+        self._keep_to_limit()  # those that were busy when the last file was opened
         # Under load the pause grows with the work, so that writing takes a bounded share of the loop's time and more
         # records share each transaction.
         ended = self._loop.time()
@@ -267,8 +268,12 @@ class Writer:
         line.frames = 0
         line.used = self._flushes
         self._open.add(line)
+        self._keep_to_limit(line)
+
+    def _keep_to_limit(self, in_use: Line | None = None) -> None:
+        """Close files that were used longest ago, as many as are open beyond the limit and have nothing to do."""
         if (excess := len(self._open) - self._max_open_files) > 0:
-            idle = [other for other in self._open if other is not line and not other.lent and not other.batch]
+            idle = [other for other in self._open if other is not in_use and not other.lent and not other.batch]
             for other in sorted(idle, key=lambda other: other.used)[:excess]:
                 self._let_go(other)
 
