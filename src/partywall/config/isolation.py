@@ -66,7 +66,8 @@ class MultiTenant(Section):
         description="`permissive` turns named refusals into alerts; `none` needs a flag that names the danger.",
     )
     tenant_id_source: Literal["jwt_claim", "api_key"] | None = Field(
-        default=None, description="Published. Both kinds of credential count where the document configures them, and must agree."
+        default=None,
+        description="Published. Both kinds of credential count where the document configures them, and must agree.",
     )
     tenant_id_claim: str = Field(default="tenant_id", min_length=1, description="The JWT claim that names the tenant.")
     conversation_isolation: ConversationIsolation | None = Field(

@@ -44,7 +44,10 @@ class Stage(StrEnum):
 class Condition(Section):
     """When a chain entry applies. Every key given must match."""
 
-    path: str | None = Field(default=None, description="The endpoint's path starts with this (what follows the prefix of a route that has one).")
+    path: str | None = Field(
+        default=None,
+        description="The endpoint's path starts with this (what follows the prefix of a route that has one).",
+    )
     header: dict[HeaderName, str] | None = Field(default=None, description="Each header equals its value exactly.")
     model: Strings | None = Field(default=None, description="The requested model is one of these (globs).")
     tenant: Strings | None = Field(default=None, description="The credential's tenant is one of these.")
