@@ -49,10 +49,12 @@ def serve(document: Path, data_dir: Path, *options: str) -> Iterator[Served]:
             raise RuntimeError(f"the gateway did not start: {line!r} {log.read_text()}")
         yield Served(match[1], process, data_dir, log)
     finally:
-        if process.poll() is None:
+        running = process.poll() is None
+        if running:
             process.send_signal(signal.SIGTERM)
         try:
-            process.wait(20)
+            code = process.wait(20)
+            assert not running or code == 0, f"it ended with {code}: {log.read_text()}"
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

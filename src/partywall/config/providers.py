@@ -96,13 +96,21 @@ class Target(Section):
 
     @property
     def zero_data_retention(self) -> bool:
-        """Whether the vendor keeps nothing, by either way of saying so."""
+        """Whether the vendor keeps nothing. Where the document says both, the stricter reading counts: it doesn't."""
         policy = self.data_policy
+        if self.zdr is False or (policy.retention_days or 0) > 0:
+            return False
+        if self.zdr and "zero_data_retention" in policy.model_fields_set and not policy.zero_data_retention:
+            return False
         return bool(self.zdr or policy.zero_data_retention or policy.retention_days == 0)
 
     @property
     def no_training(self) -> bool:
-        """Whether the vendor doesn't train on what is sent."""
+        """Whether the vendor doesn't train on what is sent. Where the document says both, it does."""
+        if self.data_collection == "allow":
+            return False
+        if self.data_collection == "deny" and "training_opt_out" in self.data_policy.model_fields_set:
+            return self.data_policy.training_opt_out
         return self.data_policy.training_opt_out or self.data_collection == "deny"
 
     @field_validator("provider")

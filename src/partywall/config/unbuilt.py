@@ -35,7 +35,8 @@ def unbuilt(document: Document) -> Iterator[Unbuilt]:
     yield from _sections(document)
     yield from _multi_tenant(document)
     yield from _groups(document)
-    yield from _secrets(document)
+    yield from _targets(document)
+    yield from _fixed(document)
 
 
 def _chains(document: Document) -> Iterator[Unbuilt]:
@@ -113,9 +114,29 @@ def _groups(document: Document) -> Iterator[Unbuilt]:
                 yield Unbuilt(path, "nothing counts requests or tokens against a limit yet")
 
 
-def _secrets(document: Document) -> Iterator[Unbuilt]:
+def _fixed(document: Document) -> Iterator[Unbuilt]:
+    """What can't be switched off or chosen, though the vocabulary has a word for it."""
+    audit = document.policy.audit_logger
+    if audit is not None and not audit.immutable:
+        yield Unbuilt(("policy", "audit-logger", "immutable"), "records are never changed; that can't be switched off")
+    isolation = document.multi_tenant.conversation_isolation
+    if isolation is not None and not isolation.system_prompt.tenant_cannot_override_base:
+        path: Path = ("multi_tenant", "conversation_isolation", "system_prompt", "tenant_cannot_override_base")
+        yield Unbuilt(path, "no system prompt is added yet, so none can be overridden")
+    for key in ("dsn_ref", "cache_url_ref"):
+        if getattr(document.storage, key) is not None:
+            yield Unbuilt(("storage", key), "the embedded backend needs no address")
+    if document.providers.strategy == "single" and document.providers.fallback is not None:
+        yield Unbuilt(("providers", "strategy"), "`single` contradicts `fallback`; state one of them")
+
+
+def _targets(document: Document) -> Iterator[Unbuilt]:
     for index, target in enumerate(document.providers.targets):
+        if target.provider_type is not None and target.provider_type != target.vendor:
+            path: Path = ("providers", "targets", index, "provider_type")
+            yield Unbuilt(path, f"`provider` says `{target.vendor}`; a target of another kind says so in `format`")
         ref = target.secret_key_ref
         if ref is not None and (ref.vault is not None or ref.store is not None):
-            path = ("providers", "targets", index, "secret_key_ref")
-            yield Unbuilt(path, "secrets are read from `env` or `file` only, so far")
+            yield Unbuilt(
+                ("providers", "targets", index, "secret_key_ref"), "secrets are read from `env` or `file` only, so far"
+            )

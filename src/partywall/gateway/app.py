@@ -6,8 +6,10 @@ no other way in: WebSockets are refused, and nothing is mounted.
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
+from partywall.errors import CredentialUnavailable
 from partywall.gateway.endpoints import ENDPOINTS, Guard
 from partywall.gateway.exchange import Exchange
 from partywall.gateway.forward import Forwarder
@@ -21,6 +23,8 @@ from partywall.platform import Platform, Snapshot
 
 __all__ = ["Gateway"]
 
+_log = logging.getLogger("partywall.gateway")
+
 _PUBLIC: Final = frozenset(e.path for e in ENDPOINTS if e.guard is Guard.PUBLIC)
 _OPERATOR: Final = frozenset(e.path for e in ENDPOINTS if e.guard is Guard.OPERATOR)
 _PLAIN: Final = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
@@ -33,14 +37,23 @@ class Gateway:
         server = platform.snapshot.server
         self._platform = platform
         self._serving = compile_serving(platform.snapshot)
+        self._secrets = SecretResolver()
         self._pool = UpstreamPool(
             connect_timeout_seconds=server.connect_timeout_seconds,
             idle_timeout_seconds=60.0,
             max_idle_total=2048,
             max_idle_per_key=64,
         )
-        self._pipeline = Pipeline(platform, Forwarder(self._pool, SecretResolver()))
+        self._pipeline = Pipeline(platform, Forwarder(self._pool, self._secrets))
         platform.on_reload(self._reload)
+
+    def warn_of_missing_credentials(self) -> None:
+        """Say which targets have no credential now. It is looked for again at each call, so this refuses nothing."""
+        for upstream in self._serving.upstreams.values():
+            try:
+                upstream.credential_headers(self._secrets)
+            except CredentialUnavailable as error:
+                _log.warning("target `%s`: requests will be refused with 502: %s", upstream.id, error)
 
     async def aclose(self) -> None:
         """Close the connections to upstreams."""

@@ -121,6 +121,9 @@ class _Stream:
         if not self._needs_reading(event):
             return [] if self._held and self._hold(event.raw) else [event.raw]
         parsed = _object(event.data)
+        if parsed.get("error") or parsed.get("type") == "error":
+            # Its words may quote our account or key; the client gets ours.
+            raise UpstreamUnavailable("the upstream ended its stream with an error")
         usage = self._wire.usage(parsed)
         if usage is not None:
             self._usage = usage.most(self._usage)
@@ -140,7 +143,7 @@ class _Stream:
     def _needs_reading(self, event: SseEvent) -> bool:
         if not event.data or event.data == DONE:
             return False
-        return self._watch is not None or b'"usage"' in event.data
+        return self._watch is not None or b'"usage"' in event.data or b'"error"' in event.data
 
     def _hold(self, raw: bytes) -> bool:
         self._held.append(raw)

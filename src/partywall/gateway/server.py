@@ -7,11 +7,12 @@ finish the requests under way first.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,10 +45,11 @@ class ServeOptions:
 
 
 async def serve(options: ServeOptions, *, ready: Callable[[str], None]) -> None:
-    """Serve until a signal. `ready` is called with the gateway's URL once it answers.
+    """Serve until SIGTERM or SIGINT. `ready` is called with the gateway's URL once it answers.
 
     Raises:
         ConfigError: the document can't be served, or the address can't be had.
+        KeyboardInterrupt: it was SIGINT, and everything has been closed.
     """
     async with Platform.open(
         options.document,
@@ -57,7 +59,8 @@ async def serve(options: ServeOptions, *, ready: Callable[[str], None]) -> None:
         gateway = Gateway(platform)
         _settle_collector()
         listener = _listen(options.host, options.port)
-        server = uvicorn.Server(_config(gateway))
+        gateway.warn_of_missing_credentials()
+        server = _Server(_config(gateway))
         watching = asyncio.create_task(_watch(platform, options.document))
         try:
             announce = asyncio.create_task(_announce(server, listener, options.host, ready))
@@ -68,6 +71,26 @@ async def serve(options: ServeOptions, *, ready: Callable[[str], None]) -> None:
             await asyncio.gather(watching, return_exceptions=True)
             await gateway.aclose()
             listener.close()
+    if server.interrupted:
+        raise KeyboardInterrupt
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which would raise the signal that stopped it again, before our own files are closed."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return signal.SIGINT in self._captured_signals
 
 
 def _config(gateway: Gateway) -> uvicorn.Config:
@@ -101,7 +124,9 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise ConfigError(f"can't listen on {host}:{port}: {error.strerror or error}; choose another --port") from error
+        raise ConfigError(
+            f"can't listen on {host}:{port}: {error.strerror or error}; choose another --host or --port"
+        ) from error
 
 
 async def _announce(server: uvicorn.Server, listener: socket.socket, host: str, ready: Callable[[str], None]) -> None:
@@ -134,5 +159,8 @@ async def _reload(platform: Platform, change: DocumentChanged | DocumentUnreadab
         await platform.reload(change.data)
     except ConfigError as error:
         _log.error("the new document is refused, the one in use goes on serving:\n%s", error)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the watch goes on and the old document serves
+        platform.reload_error = f"unexpected {type(error).__name__}"
+        _log.exception("the new document could not be loaded, the one in use goes on serving")
     else:
         _log.warning("serving document %s", platform.snapshot.digest[:12])

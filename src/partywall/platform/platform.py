@@ -7,6 +7,7 @@ honour is refused before anything is served. Reloading keeps the old document wh
 from __future__ import annotations
 
 import asyncio
+import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -53,7 +54,7 @@ class Platform:
         source = Source(Path(document), unsafe_without_isolation=unsafe_without_isolation)
         snapshot = await asyncio.to_thread(source.read)
         directory = Path(data_dir)
-        await asyncio.to_thread(directory.mkdir, mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(_own, directory)
         trail = Trail.open(directory, durability=snapshot.server.trail_durability)
         try:
             platform = cls(snapshot, trail, Salter.open(directory), source)
@@ -94,3 +95,14 @@ class Platform:
         old, self.snapshot = self.snapshot, snapshot
         self.reload_error = None
         await old.authenticator.aclose()
+
+
+def _own(directory: Path) -> None:
+    """Make the data directory, or take back what others could write in it."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mode = stat.S_IMODE(directory.stat().st_mode)
+        if mode & 0o022:
+            directory.chmod(mode & ~0o022)
+    except OSError as error:
+        raise ConfigError(f"data directory `{directory}`: {error.strerror}; give another --data-dir") from error

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import orjson
 
@@ -69,14 +70,19 @@ def compile_snapshot(document: Document, digest: str, source: Path) -> Snapshot:
     )
 
 
+_MASK: Final = "**********"
+
+
 def _without_secrets(value: object, key: str = "") -> object:
     """Mask credentials in clear text, and shorten key hashes to what names them."""
+    if isinstance(value, dict) and key in ("header", "headers"):
+        return dict.fromkeys(value, _MASK)  # what a route or condition compares with may be a shared secret
     if isinstance(value, dict):
         return {name: _without_secrets(item, name) for name, item in value.items()}
     if isinstance(value, list):
         return [_without_secrets(item, key) for item in value]
     if key == "api_key":
-        return "**********"
+        return _MASK
     if key == "api_keys" and isinstance(value, str):
         return value[:19] + "…"
     return value
