@@ -8,13 +8,18 @@ id, which we made.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from typing import Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from partywall.gateway.http import ASGIApp, Header, Message
+from partywall.gateway.http import ASGIApp, ClientGone, Header, Message
 
-__all__ = ["AnswerWriter", "run"]
+__all__ = ["WRITE_SECONDS", "AnswerWriter", "run"]
+
+WRITE_SECONDS: Final = 60.0
+"""How long a client may leave what was written unread, before it counts as gone."""
 
 _log = logging.getLogger("partywall.gateway")
 
@@ -28,6 +33,8 @@ class AnswerWriter:
         self._cycle = cycle
 
     async def __call__(self, message: Message) -> None:
+        if self._cycle.flow.write_paused and not self._cycle.disconnected:
+            await self._until_read()
         await self._cycle.send(message)  # type: ignore[arg-type]  # uvicorn spells the message types out
 
     async def whole(self, status: int, headers: list[Header], body: bytes) -> None:
@@ -36,7 +43,7 @@ class AnswerWriter:
         if cycle.response_started:
             raise RuntimeError("an answer has begun already")
         if cycle.flow.write_paused and not cycle.disconnected:
-            await cycle.flow.drain()
+            await self._until_read()
         if cycle.disconnected:
             return
         parts = [STATUS_LINE[status]]
@@ -49,6 +56,15 @@ class AnswerWriter:
         if cycle.scope["method"] != "HEAD":
             parts.append(body)
         self._finish(b"".join(parts))
+
+    async def _until_read(self) -> None:
+        """Wait while the client reads slowly; one that doesn't read at all gives up its connection."""
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._cycle.flow.drain()
+        except TimeoutError:
+            self._cycle.transport.abort()
+            raise ClientGone from None
 
     def _finish(self, data: bytes) -> None:
         cycle = self._cycle

@@ -9,6 +9,7 @@ Doesn't promise: to translate between vendors' APIs. A target that doesn't speak
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
@@ -39,6 +40,8 @@ _FAILED: Final = {
 }
 """Statuses of an upstream that are its failure, what they trigger, and the status that the client gets."""
 _ERROR_BYTES: Final = 64 * 1024
+_OUR_SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_QUOTE_CHARS: Final = 6
 _MESSAGE_CHARS: Final = 1000
 
 
@@ -114,7 +117,7 @@ class Forwarder:
             except UpstreamUnavailable as error:
                 failure = _as_failed(error)
                 # A 429 is about rate, not about the target's health; it opens no circuit.
-                if failure.trigger is not FallbackTrigger.RATE_LIMIT:
+                if failure.trigger is not FallbackTrigger.RATE_LIMIT and not _is_our_shortage(error):
                     breaker.failed()
             else:
                 breaker.succeeded()
@@ -215,9 +218,21 @@ def _message_of(body: bytes, credential: Sequence[Header]) -> str | None:
         return None
     error = parsed.get("error") if isinstance(parsed, dict) else None
     message = error.get("message") if isinstance(error, dict) else error
-    if not isinstance(message, str) or any(value.rpartition(b" ")[2].decode() in message for _, value in credential):
+    if not isinstance(message, str) or any(_quotes(message, value) for _, value in credential):
         return None
     return message[:_MESSAGE_CHARS] or None
+
+
+def _is_our_shortage(error: UpstreamUnavailable) -> bool:
+    """Whether it was this process that lacked descriptors or memory: no fault of the target's."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _OUR_SHORTAGE
+
+
+def _quotes(message: str, header: bytes) -> bool:
+    """Whether `message` quotes the end of a credential's header, whatever prefix stands before the secret."""
+    text = header.decode("latin-1")
+    return len(text) >= _QUOTE_CHARS and text[-_QUOTE_CHARS:] in message
 
 
 def _as_failed(error: UpstreamUnavailable) -> TargetFailed:

@@ -184,7 +184,10 @@ def _current_task() -> asyncio.Task[Any]:
 
 
 def _joined(headers: list[Header]) -> dict[bytes, bytes]:
-    joined: dict[bytes, bytes] = {}
-    for name, value in headers:
-        joined[name] = value if name not in joined else joined[name] + b", " + value
+    joined = dict(headers)
+    if len(joined) < len(headers):
+        values: dict[bytes, list[bytes]] = {}
+        for name, value in headers:
+            values.setdefault(name, []).append(value)
+        joined = {name: b", ".join(parts) for name, parts in values.items()}
     return joined

@@ -22,6 +22,9 @@ from partywall.policy import Facts
 __all__ = ["Inspected", "inspect_body", "inspect_query", "tenant_hints"]
 
 _MAX_PARAMETERS: Final = 100
+_SMALL_BYTES: Final = 64 * 1024
+_MAX_CONTAINERS: Final = 200_000
+"""Opening brackets in a body, those in text included."""
 
 
 class Inspected(NamedTuple):
@@ -80,6 +83,9 @@ def inspect_body(raw: bytes, request: Request, wire: Wire, path: str, query: Map
 
 
 def _parsed(raw: bytes) -> object:
+    if len(raw) > _SMALL_BYTES and raw.count(b"{") + raw.count(b"[") > _MAX_CONTAINERS:
+        # Each costs some hundred bytes of memory and a look: forty times what the client paid to send it.
+        raise BadRequest("too many objects", public_message=f"More than {_MAX_CONTAINERS} objects and lists.")
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:

@@ -46,12 +46,8 @@ class Pipeline:
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request. Never raises for what a client sent."""
         try:
-            # 1. What isn't listed is refused, not passed through.
-            api, path, route = self._route(exchange)
-            exchange.api = api
-            # 2. Who is calling: from the credential alone.
-            scope = await exchange.serving.snapshot.authenticator.authenticate(exchange.request.headers)
-            exchange.identified(scope)
+            # 1. Who is calling, from the credential alone. 2. Where the path leads; what isn't listed is refused.
+            scope, api, path, route = await self._enter(exchange)
             # 3. What the client asks for, and what it says about itself.
             exchange.query = inspect_query(exchange.request)
             if api is Api.MODELS:
@@ -66,16 +62,29 @@ class Pipeline:
             _log.exception("request %s failed", exchange.id)
             await self._refuse(exchange, PartywallError(f"unexpected {type(error).__name__}"))
 
-    def _route(self, exchange: Exchange) -> tuple[Api, str, RouteRule | None]:
-        request = exchange.request
-        route = exchange.serving.snapshot.rules.routes.match(request.method, request.path, request.header_map)
+    async def _enter(self, exchange: Exchange) -> tuple[TenantScope, Api, str, RouteRule | None]:
+        request, snapshot = exchange.request, exchange.serving.snapshot
+        if not snapshot.rules.routes:
+            # The endpoints are the same for everybody, so an unknown path may be called unknown to anybody.
+            api = _endpoint(exchange, request.path)
+            return await self._authenticate(exchange), api, request.path, None
+        # The document's paths may name tenants: without a credential each looks like any other, and with one, a route
+        # that leads this tenant nowhere looks like no route.
+        scope = await self._authenticate(exchange)
+        route = snapshot.rules.routes.match(
+            request.method,
+            request.path,
+            request.header_map,
+            lambda rule: rule.upstream is None or bool(snapshot.rules.available(scope, rule)),
+        )
         path = request.path if route is None else route.endpoint_path(request.path)
-        endpoint = find(request.method, path)
-        if endpoint.guard is not Guard.TENANT or endpoint.api is None:
-            raise NotFound(f"`{path}` is not a tenant's endpoint")
-        exchange.record.endpoint = endpoint.api
         exchange.record.route = None if route is None else route.name
-        return endpoint.api, path, route
+        return scope, _endpoint(exchange, path), path, route
+
+    async def _authenticate(self, exchange: Exchange) -> TenantScope:
+        scope = await exchange.serving.snapshot.authenticator.authenticate(exchange.request.headers)
+        exchange.identified(scope)
+        return scope
 
     async def _generate(
         self, exchange: Exchange, scope: TenantScope, route: RouteRule | None, api: Api, path: str
@@ -171,8 +180,7 @@ class Pipeline:
         """An unknown path is refused whoever asks; the record of it still goes to the tenant that it belongs to."""
         if exchange.scope is None and isinstance(error, NotFound | MethodNotAllowed):
             with contextlib.suppress(PartywallError):
-                authenticate = exchange.serving.snapshot.authenticator.authenticate
-                exchange.identified(await authenticate(exchange.request.headers))
+                await self._authenticate(exchange)
 
     async def _gone(self, exchange: Exchange) -> None:
         exchange.finish(499, "client_gone")
@@ -190,6 +198,16 @@ class Pipeline:
         # Not awaited: the decision is on disk, and how it ended rides with the next commit. A failure makes the trail
         # unhealthy, and the tenant's next request is refused.
         self._platform.trail.complete(exchange.record)
+
+
+def _endpoint(exchange: Exchange, path: str) -> Api:
+    """The API behind `path`; anything but a listed endpoint of a tenant's is not found."""
+    endpoint = find(exchange.request.method, path)
+    if endpoint.guard is not Guard.TENANT or endpoint.api is None:
+        raise NotFound(f"`{path}` is not a tenant's endpoint")
+    exchange.api = endpoint.api
+    exchange.record.endpoint = endpoint.api
+    return endpoint.api
 
 
 def _dialect(exchange: Exchange) -> Api:

@@ -127,6 +127,8 @@ class _Stream:
         usage = self._wire.usage(parsed)
         if usage is not None:
             self._usage = usage.most(self._usage)
+            # At once, and not at the end: a client that hangs up before it doesn't get its tokens for nothing.
+            self._exchange.record.tokens_in, self._exchange.record.tokens_out = self._usage
             if self._hide_usage and is_usage_only(self._wire.api, parsed):
                 return []
         if self._watch is None:

@@ -35,6 +35,8 @@ class Facts(NamedTuple):
     headers: Mapping[bytes, bytes]
     tools: tuple[str, ...] = ()
     forced_tool: str | None = None
+    model_names: tuple[str, ...] = ()
+    """The requested model and every other name of the targets that it may lead to; set by policy."""
     chooses_tools: bool = False
     """The request narrows down which of its tools may be called."""
     tenant_hints: tuple[str, ...] = ()
@@ -57,7 +59,7 @@ class _Compiled:
             self.gateway_matches
             and (self.tenant is None or tenant in self.tenant)
             and (self.path is None or facts.path.startswith(self.path))
-            and (self.model is None or (facts.model is not None and self.model(facts.model)))
+            and (self.model is None or any(map(self.model, facts.model_names)))
             and all(facts.headers.get(name) == value for name, value in self.headers)
         )
 
@@ -69,6 +71,11 @@ class EffectivePolicy:
     kind: PolicyKind
     stages: frozenset[Stage]
     conditions: tuple[_Compiled, ...]
+
+    @property
+    def looks_at_models(self) -> bool:
+        """Whether a condition depends on the model."""
+        return any(condition.model is not None for condition in self.conditions)
 
     def applies(self, stage: Stage, tenant: str, facts: Facts) -> bool:
         """Whether this policy runs for this request at this stage."""

@@ -98,6 +98,8 @@ def decide(rules: Rules, scope: TenantScope, route: RouteRule | None, facts: Fac
     if not _agrees(rules, scope, facts, decision):
         return decision
     plan = rules.plan(group, route)
+    if plan.looks_at_models and facts.model is not None:
+        facts = facts._replace(model_names=_names(rules, scope, route, facts.model))
     if plan.rbac is not None:
         _rbac(rules, scope, facts, plan.rbac, decision)
     if decision.refusal is None and facts.model is not None:
@@ -134,6 +136,14 @@ def _agrees(rules: Rules, scope: TenantScope, facts: Facts, decision: Decision) 
         return True
     decision.refuse("agreement", Stage.PRE_REQUEST, error)
     return False
+
+
+def _names(rules: Rules, scope: TenantScope, route: RouteRule | None, model: str) -> tuple[str, ...]:
+    """What conditions on the model look at: a second name of one target must not slip past them, nor a fall-back."""
+    reached = [
+        target for target in rules.available(scope, route) if target.serves(model) or rules.fallback_attempts > 0
+    ]
+    return (model, *(name for target in reached for name in target.names()))
 
 
 # -- Roles and tools ---

@@ -8,7 +8,7 @@ A prefix ends at a path segment: `/team-a` matches `/team-a` and `/team-a/…`, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from partywall.config.routing import ChainEntry, Route
@@ -62,8 +62,17 @@ class RouteTable:
     def __iter__(self) -> Iterator[RouteRule]:
         return iter(self._rules)
 
-    def match(self, method: str, path: str, headers: Mapping[bytes, bytes]) -> RouteRule | None:
+    def match(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[bytes, bytes],
+        is_open: Callable[[RouteRule], bool] = lambda _rule: True,
+    ) -> RouteRule | None:
         """The route of a request, or None in a document without routes.
+
+        `is_open` says whether a route leads the caller anywhere; one that doesn't is as if it weren't there, so that
+        nobody learns of a route that is another tenant's.
 
         Raises:
             NotFound: the document has routes and none matches.
@@ -74,6 +83,8 @@ class RouteTable:
         wrong_method = False
         for rule in self._rules:
             if not rule.covers(path) or not all(headers.get(name) == value for name, value in rule.headers):
+                continue
+            if not is_open(rule):
                 continue
             if rule.methods is None or method in rule.methods:
                 return rule

@@ -42,6 +42,10 @@ class TargetRule:
             return True
         return self.model is None or model in (self.model, f"{self.vendor}/{self.model}")
 
+    def names(self) -> tuple[str, ...]:
+        """Every name under which a request can ask for this target."""
+        return (self.id,) if self.model is None else (self.id, self.model, f"{self.vendor}/{self.model}")
+
     def model_for(self, requested: str) -> str:
         """The model name that is sent upstream."""
         return self.model if self.model is not None else requested

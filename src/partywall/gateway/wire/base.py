@@ -61,6 +61,11 @@ _SHELVES: Final = ("tools", "functions", "mcp_servers")
 """Fields that go when nothing is left in them: APIs refuse them empty."""
 
 
+MAX_FIELDS: Final = 256
+_LONGEST: Final = {"tools": 1024, "functions": 1024, "messages": 10_000, "input": 10_000}
+"""Entries at most. `input` of embeddings is documented to hold up to 2,048."""
+
+
 class Wire(ABC):
     """One API."""
 
@@ -80,6 +85,7 @@ class Wire(ABC):
         """
         if not isinstance(body, dict):
             raise malformed("the request body must be a JSON object")
+        _check_sizes(body)
         for key in strip.undocumented(self.api, body):
             if key not in _READ_BY_US and key.casefold() in _READ_BY_US:
                 raise malformed(f"`{key.casefold()}` must be spelled in lower case")
@@ -207,3 +213,13 @@ def _tidy(body: JsonObject, shelves: list[Shelf], choice: Choice) -> None:
         raise ToolDenied("the request demands a tool call, and the role may use none of its tools")
     body.pop("tool_choice", None)
     body.pop("parallel_tool_calls", None)
+
+
+def _check_sizes(body: JsonObject) -> None:
+    """Bounds within which looking at a request takes milliseconds: one request mustn't stop everybody's."""
+    if len(body) > MAX_FIELDS:
+        raise malformed(f"the request body must not have more than {MAX_FIELDS} fields")
+    for field, most in _LONGEST.items():
+        entries = body.get(field)
+        if isinstance(entries, list) and len(entries) > most:
+            raise malformed(f"`{field}` must not have more than {most} entries")

@@ -19,8 +19,13 @@ from partywall.gateway.wire.tool_watch import ToolWatch
 
 __all__ = ["ChatWire"]
 
-_SWITCHES: Final = {"web_search_options": "web_search", "search_parameters": "web_search"}
-"""Fields whose presence is a tool: OpenAI's and xAI's."""
+_SWITCHES: Final = {
+    "web_search_options": "web_search",  # OpenAI
+    "search_parameters": "web_search",  # xAI
+    "enable_search": "web_search",  # DashScope
+    "search_options": "web_search",
+}
+"""Fields whose presence is a tool."""
 
 
 class ChatWire(OpenAIWire):

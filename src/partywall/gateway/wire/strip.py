@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-import orjson
-
 from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.shapes import JsonObject, squash
 from partywall.gateway.wire.strip_list import DOCUMENTED, STRIP_LIST, STRIP_PREFIXES, TENANT_FIELDS
@@ -41,6 +39,7 @@ def strip_fields(api: Api, body: JsonObject, unknown: Iterable[str]) -> list[str
             del body[key]
             stripped.append(_reported(key))
     stripped += _strip_metadata(body) + _strip_cache_settings(body) + _forbid_storing(api, body)
+    stripped += _strip_template_arguments(body)
     stripped.sort()
     return stripped
 
@@ -48,8 +47,8 @@ def strip_fields(api: Api, body: JsonObject, unknown: Iterable[str]) -> list[str
 def tenant_hints(api: Api, body: JsonObject) -> list[str]:
     """What `body` says about its tenant, at the top level and in `metadata`, removed from it.
 
-    A value that isn't a string comes back as `json:` and its JSON, which no tenant id can equal: the number 42 is not
-    the tenant `42`.
+    A value that isn't a string comes back as `json:`, which no tenant id can equal: the number 42 is not the tenant
+    `42`.
     """
     hints = _take_hints(body, undocumented(api, body))
     metadata = body.get("metadata")
@@ -63,10 +62,22 @@ def _strip_metadata(body: JsonObject) -> list[str]:
     metadata = body.get("metadata")
     if not isinstance(metadata, dict):
         return []
-    foreign = [key for key in metadata if squash(key).startswith(STRIP_PREFIXES)]
+    foreign = [key for key in metadata if squash(key).startswith(STRIP_PREFIXES) or key == "tags"]
     for key in foreign:
         del metadata[key]
     return [f"metadata.{_reported(key)}" for key in foreign]
+
+
+def _strip_template_arguments(body: JsonObject) -> list[str]:
+    """vLLM and SGLang hand these to the prompt's template over its own: `tools` among them would replace the list that
+    roles are held against. Switches such as `enable_thinking` are scalars, and stay."""
+    arguments = body.get("chat_template_kwargs")
+    if not isinstance(arguments, dict):
+        return []
+    foreign = [key for key, value in arguments.items() if isinstance(value, (list, dict))]
+    for key in foreign:
+        del arguments[key]
+    return [f"chat_template_kwargs.{_reported(key)}" for key in foreign]
 
 
 def _strip_cache_settings(body: JsonObject) -> list[str]:
@@ -106,5 +117,5 @@ def _reported(key: str) -> str:
 
 
 def _as_hint(value: object) -> str:
-    text = value if isinstance(value, str) else "json:" + orjson.dumps(value).decode()
-    return text[:MAX_REPORTED_CHARS]
+    # What isn't a string can't agree, whatever it holds; no tenant id contains a colon.
+    return value[:MAX_REPORTED_CHARS] if isinstance(value, str) else "json:"

@@ -62,6 +62,8 @@ _CREDENTIAL: Final = {
 }
 
 _UPSTREAM: Final = {
+    "tags",  # LiteLLM proxies choose the deployment, and so its region, by them
+    "chat_template",  # vLLM: code that writes the prompt
     # Where the work is done: a target outside the tenant's own, outside its region, or a model it has no right to.
     "adapter_id",  # TGI, LoRAX
     "adapter_source",

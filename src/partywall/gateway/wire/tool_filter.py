@@ -7,7 +7,7 @@ allowed; what was allowed stays as it was, in its order; a request of which noth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from partywall.errors import ToolDenied
 from partywall.gateway.wire.shapes import JsonObject, malformed
@@ -15,6 +15,10 @@ from partywall.gateway.wire.tool_choice import narrow_choice
 from partywall.gateway.wire.tool_names import entry_names, is_namespace, nested_tools
 
 __all__ = ["Shelf", "filter_shelves", "offered_names", "shelf_at"]
+
+
+MAX_TOOLS: Final = 1024
+"""Tools that one request may offer, in all places together. OpenAI takes 128."""
 
 
 class Shelf(NamedTuple):
@@ -53,6 +57,8 @@ def offered_names(shelves: Iterable[Shelf]) -> list[str]:
     for shelf in shelves:
         for entry in shelf.entries:
             names.update(dict.fromkeys(_all_names(shelf, entry)))
+            if len(names) > MAX_TOOLS:
+                raise malformed(f"a request must not offer more than {MAX_TOOLS} tools")
     return list(names)
 
 
