@@ -171,11 +171,11 @@ def test_other_fields_are_no_hints(wire: Wire, field: str) -> None:
 @pytest.mark.parametrize(
     ("value", "hint"),
     [
-        (42, "json:42"),
-        (None, "json:null"),
-        (True, "json:true"),
-        (["beta"], 'json:["beta"]'),
-        ({"id": "beta"}, 'json:{"id":"beta"}'),
+        (42, "json:"),
+        (None, "json:"),
+        (True, "json:"),
+        (["beta"], "json:"),
+        ({"id": "beta"}, "json:"),
         ("", ""),
         ("x" * 1000, "x" * 128),
     ],
