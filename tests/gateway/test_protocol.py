@@ -16,7 +16,8 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from partywall.gateway import protocol
+from partywall.gateway import cycle, protocol
+from partywall.gateway.http import ClientGone
 from partywall.gateway.protocol import GatewayProtocol
 
 SECONDS = 0.2
@@ -209,3 +210,38 @@ def test_too_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "MAX_PIPELINED", 3)
     said = everything_after(GET * 10, app=answers_at_once)
     assert said.count(b"HTTP/1.1 200 ") == said.count(b"HTTP/1.1") == 3
+
+
+def test_more_connections_than_descriptors_allow_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 0)
+
+    async def main() -> bytes:
+        async with served(answers_at_once) as (reader, writer):
+            writer.write(GET)
+            try:
+                return await asyncio.wait_for(reader.read(), 10 * SECONDS)
+            except ConnectionResetError:
+                return b""
+
+    assert asyncio.run(main()) == b""
+
+
+def test_a_client_that_never_reads_gives_up_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cycle, "WRITE_SECONDS", SECONDS)
+    ended = asyncio.Event()
+
+    async def talks_on(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        try:
+            while True:
+                await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
+                await asyncio.sleep(0)
+        except ClientGone:
+            ended.set()
+
+    async def main() -> None:
+        async with served(talks_on) as (_reader, writer):
+            writer.write(GET)
+            await asyncio.wait_for(ended.wait(), 30 * SECONDS)
+
+    asyncio.run(main())

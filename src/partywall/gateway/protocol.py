@@ -10,6 +10,7 @@ Doesn't promise: a limit on connections, or a time for the body, which is the pi
 from __future__ import annotations
 
 import asyncio
+import resource
 from typing import Final
 
 from uvicorn._types import ASGI3Application
@@ -32,6 +33,16 @@ class _TooManyPipelined(Exception):
     """Raised into the parser, which then stops."""
 
 
+def _descriptors_for_clients() -> int:
+    """Half of what the process may open; the rest is for upstreams and files."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 65_536 if allowed == resource.RLIM_INFINITY else max(allowed // 2, 16)
+
+
+MAX_CONNECTIONS: Final = _descriptors_for_clients()
+"""Clients connected at once, to one process."""
+
+
 class GatewayProtocol(HttpToolsProtocol):
     """One client's connection."""
 
@@ -49,6 +60,10 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
         super().connection_made(transport)
+        if len(self.connections) > MAX_CONNECTIONS:
+            # Answering would cost what there is too little of: descriptors are left for upstreams, records and reloads.
+            transport.abort()
+            return
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
