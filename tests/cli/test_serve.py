@@ -120,4 +120,4 @@ def test_a_port_in_use_is_a_sentence(partywall: Command, tmp_path: Path) -> None
         port = served.url.rpartition(":")[2]
         ended = partywall("serve", _EXAMPLE, "--port", port, "--data-dir", tmp_path / "other")
     assert ended.code == 2
-    assert "choose another --port" in ended.err.splitlines()[-1]
+    assert "choose another --host or --port" in ended.err.splitlines()[-1]

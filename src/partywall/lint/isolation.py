@@ -162,6 +162,7 @@ multi_tenant:
   conversation_isolation:
     system_prompt: {tenant_cannot_override_base: true}
 """),
+        also=frozenset({"not-built"}),
         check=_overridable,
     ),
 )

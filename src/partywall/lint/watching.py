@@ -101,6 +101,7 @@ policy:
   audit-logger: {immutable: true}
   rbac: {roles: {analyst: {allowed_tools: [search]}}}
 """),
+        also=frozenset({"not-built"}),
         check=_mutable,
     ),
     Rule(
