@@ -111,9 +111,3 @@ def test_settings_with_two_meanings_are_refused(changes: dict[str, object], why:
 def test_the_configured_header_comes_first_and_once() -> None:
     assert settings(key_header=b"x-gw").credential_headers == (b"x-gw", b"authorization", b"x-api-key", b"api-key")
     assert settings(key_header=b"api-key").credential_headers == (b"api-key", b"authorization", b"x-api-key")
-
-
-def test_header_names_lists_all_that_must_not_travel_on() -> None:
-    names = settings(key_header=b"x-gw").header_names
-    assert {b"x-gw", b"authorization", b"x-api-key", b"api-key", b"x-org-id", b"x-scope-orgid"} <= names
-    assert {b"x-user-id", b"x-user-role", b"x-role"} <= names

@@ -143,11 +143,6 @@ class IdentitySettings:
             return CREDENTIAL_HEADERS
         return (self.key_header, *(name for name in CREDENTIAL_HEADERS if name != self.key_header))
 
-    @property
-    def header_names(self) -> frozenset[bytes]:
-        """Every header that says who is asking. None of them may reach an upstream."""
-        return frozenset((*self.credential_headers, *self.tenant_headers, *self.user_headers, *self.role_headers))
-
     def _check_key(self, digest: bytes, entry: KeyEntry) -> None:
         if len(digest) != DIGEST_BYTES:
             raise ValueError(f"an API key hash has {DIGEST_BYTES} bytes, this one {len(digest)}")
