@@ -24,6 +24,8 @@ def test_every_dependency_has_its_reason() -> None:
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert _listed("At run time") == _names(project["project"]["dependencies"])
     assert _listed("For the demo") == _names(project["project"]["optional-dependencies"]["demo"])
+    extras = project["project"]["optional-dependencies"]
+    assert _listed("For root keys elsewhere") == _names(extras["aws"]) + _names(extras["vault"])
     assert _listed("For building and testing") == _names(project["dependency-groups"]["dev"])
     assert set(_names(project["build-system"]["requires"])) <= set(_listed("For building and testing"))
 
@@ -31,7 +33,7 @@ def test_every_dependency_has_its_reason() -> None:
 def test_the_lock_pins_every_one_by_hash_and_names_no_registry() -> None:
     lock = (_ROOT / "requirements.lock").read_text(encoding="utf-8")
     pinned = {name.lower() for name in re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)}
-    for heading in ("At run time", "For the demo", "For building and testing"):
+    for heading in ("At run time", "For the demo", "For root keys elsewhere", "For building and testing"):
         assert {name.lower() for name in _listed(heading)} <= pinned
     for requirement in re.split(r"^(?=[\w.-]+==)", lock, flags=re.MULTILINE)[1:]:
         assert "--hash=sha256:" in requirement, requirement.splitlines()[0]
