@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from starlette.datastructures import Headers as StarletteHeaders
 
 from partywall.errors import (
@@ -18,6 +20,7 @@ from partywall.errors import (
     TenantMismatch,
 )
 from partywall.identity import CREDENTIAL_HEADERS, TENANT_HEADERS
+from partywall.identity import authenticator as authenticator_module
 from partywall.tenancy import CredentialKind, TenantScope
 
 if TYPE_CHECKING:
@@ -302,7 +305,71 @@ def test_every_shape_of_headers_signs_in(
     for headers in (pairs, text):
         shaped = StarletteHeaders(raw=pairs) if kind is StarletteHeaders else kind(headers)
         assert asyncio.run(authenticator.authenticate(shaped)).tenant == "alpha"
-    assert len(minted) == 2
+    assert len(minted) == 1  # the same bytes, so the same scope
+
+
+# -- Scopes that are kept ---
+
+
+def test_one_scope_serves_the_same_bytes_and_no_others(door: OpenDoor, keys: Keys, minted: list[TenantScope]) -> None:
+    authenticator = door().authenticator
+
+    def scope_of(key: bytes, *more: tuple[bytes, bytes]) -> TenantScope:
+        return asyncio.run(authenticator.authenticate([(b"authorization", b"Bearer " + key), *more]))
+
+    first = scope_of(keys.alpha, (b"x-user-id", b"ann"), (b"user-agent", b"one"))
+    assert scope_of(keys.alpha, (b"x-user-id", b"ann"), (b"user-agent", b"two")) is first
+    others = [
+        scope_of(keys.alpha),
+        scope_of(keys.alpha, (b"x-user-id", b"bob")),
+        scope_of(keys.alpha, (b"x-user", b"ann")),
+        scope_of(keys.alpha, (b"x-user-id", b"ann"), (b"x-user-role", b"r")),
+        scope_of(keys.alpha_batch, (b"x-user-id", b"ann")),
+        scope_of(keys.beta, (b"x-user-id", b"ann")),
+    ]
+    assert len({id(scope) for scope in [first, *others]}) == len(minted) == 7
+    assert [scope.tenant for scope in others] == ["alpha"] * 5 + ["beta"]
+
+
+def test_a_kept_scope_lets_no_disagreement_pass(door: OpenDoor, keys: Keys) -> None:
+    opened = door()
+    good = [(b"authorization", b"Bearer " + keys.alpha), (b"x-org-id", b"alpha")]
+    for _ in range(2):
+        assert asyncio.run(opened.authenticator.authenticate(good)).tenant == "alpha"
+        with pytest.raises(TenantMismatch):
+            asyncio.run(opened.authenticator.authenticate([good[0], (b"x-org-id", b"beta")]))
+        with pytest.raises(InvalidCredential):
+            asyncio.run(opened.authenticator.authenticate([(b"authorization", b"Bearer " + keys.unknown), good[1]]))
+
+
+def test_nothing_is_kept_that_a_token_has_a_part_in(door: OpenDoor, keys: Keys, provider: Provider) -> None:
+    """A token expires; one that nobody can verify now may be good, and another tenant's, a moment later."""
+    opened = door(provider.settings(), key_header=b"x-gw-key")
+    token = (b"authorization", b"Bearer " + provider.token())
+    unverifiable = (b"authorization", b"Bearer a.b.c")
+    for headers in ([token], [(b"x-gw-key", keys.alpha), token], [(b"x-gw-key", keys.alpha), unverifiable]):
+        scopes = [asyncio.run(opened.authenticator.authenticate(headers)) for _ in range(2)]
+        assert scopes[0] is not scopes[1]
+        assert {scope.tenant for scope in scopes} == {"alpha"}
+
+
+def test_what_is_kept_is_bounded(door: OpenDoor, keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(authenticator_module, "_MAX_KEPT", 8)
+    authenticator = door().authenticator
+    for number in range(100):
+        headers = [(b"authorization", b"Bearer " + keys.alpha), (b"x-user-id", b"%d" % number)]
+        assert asyncio.run(authenticator.authenticate(headers)).user == str(number)
+        assert len(authenticator._kept) <= 8
+
+
+header_lists = st.lists(st.tuples(st.sampled_from([b"a", b"b", b"ab"]), st.text("ab 01", max_size=4)), max_size=4)
+
+
+@settings(deadline=None)  # a shared machine's pauses are no failure
+@given(one=header_lists, other=header_lists)
+def test_no_two_lists_of_headers_have_one_digest(one: list[tuple[bytes, str]], other: list[tuple[bytes, str]]) -> None:
+    pairs, others = ([(name, text.encode()) for name, text in each] for each in (one, other))
+    assert (authenticator_module._digest(pairs) == authenticator_module._digest(others)) == (pairs == others)
 
 
 def test_every_refusal_of_a_credential_looks_alike_from_outside(door: OpenDoor, keys: Keys, provider: Provider) -> None:

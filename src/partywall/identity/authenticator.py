@@ -1,8 +1,12 @@
 """Headers in, `TenantScope` out: the one place where a tenant comes into being.
 
-Promises: a scope is made in the last statement of `authenticate`, after every credential in sight was verified and
-every header agreed; each way out before that is an exception, and no identity object exists on it. What a request
-*says* about its tenant can agree with the credential or be refused; it never chooses.
+Promises: a scope is made in the last statement of `_scope`, after every credential in sight was verified and every
+header agreed; each way out before that is an exception, and no identity object exists on it. What a request *says*
+about its tenant can agree with the credential or be refused; it never chooses.
+
+A scope that rests on API keys alone is kept, under the SHA-256 of every byte that it was made from, and serves the next
+request with the same bytes: it is frozen, holds nothing of a request, and is gone with the settings it was made under.
+Tokens expire, so nothing that rests on one is kept here.
 
 Doesn't promise: authorisation. Whom a request is for is settled here; what it may do is the policy room's.
 """
@@ -12,12 +16,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
+from typing import Final
 
 from partywall.errors import InvalidCredential, MissingIdentity, PartywallError
 from partywall.identity.api_keys import ApiKeys
 from partywall.identity.compact import looks_like_jwt
 from partywall.identity.evidence import Credential, Proof, prove
-from partywall.identity.headers import Claimed, HeaderReader, Headers, bearer_or_bare
+from partywall.identity.headers import Claimed, Header, HeaderReader, Headers, bearer_or_bare
 from partywall.identity.key_source import Clock
 from partywall.identity.settings import IdentitySettings
 from partywall.identity.tokens import TokenVerifier
@@ -26,6 +31,9 @@ from partywall.tenancy._mint import mint
 
 __all__ = ["Authenticator"]
 
+_MAX_KEPT: Final = 4096
+"""Scopes kept. Only what verified is, so that guesses fill nothing."""
+
 
 class Authenticator:
     """Verifies the credentials of requests against one set of settings. New settings need a new Authenticator.
@@ -33,13 +41,14 @@ class Authenticator:
     Belongs to one event loop when the settings name issuers. `clock` is monotonic, in seconds.
     """
 
-    __slots__ = ("_api_keys", "_key_header", "_reader", "_tokens")
+    __slots__ = ("_api_keys", "_kept", "_key_header", "_reader", "_tokens")
 
     def __init__(self, settings: IdentitySettings, *, clock: Clock = time.monotonic) -> None:
         self._reader = HeaderReader(settings)
         self._api_keys = ApiKeys(settings.keys)
         self._tokens = TokenVerifier(settings, clock)
         self._key_header = settings.key_header
+        self._kept: dict[bytes, TenantScope] = {}
 
     async def authenticate(self, headers: Headers) -> TenantScope:
         """The scope of the tenant whose credential `headers` carry.
@@ -52,14 +61,24 @@ class Authenticator:
             BadRequest: a user or role header is malformed, or two disagree.
             IdentityUnavailable: the keys that would verify a token can't be had.
         """
-        claimed = self._reader.read(headers)
+        pairs = self._reader.relevant(headers)
+        digest = _digest(pairs)
+        kept = self._kept.get(digest)
+        if kept is not None:
+            return kept
+        claimed = self._reader.claims(pairs)
         proof = await self._prove(claimed.credentials)
         try:
-            return _scope(proof, claimed)
+            scope = _scope(proof, claimed)
         except PartywallError as error:
             # Says in whose record the refusal belongs, and nothing more.
             error.recorded_for = proof.tenant
             raise
+        if proof.keys_shown == len(claimed.credentials):  # no token, and nothing that could become one
+            if len(self._kept) >= _MAX_KEPT:
+                self._kept.clear()
+            self._kept[digest] = scope
+        return scope
 
     async def aclose(self) -> None:
         """Stop fetching keys. Tokens may then fail with IdentityUnavailable."""
@@ -103,6 +122,11 @@ class Authenticator:
         if looks_like_jwt(secret):
             return await self._tokens.verify(secret, digest)
         raise InvalidCredential(f"header `{place.decode()}` holds no key that is known")
+
+
+def _digest(pairs: list[Header]) -> bytes:
+    """The SHA-256 of the pairs. Each value goes with its length, so that no two lists of pairs write the same bytes."""
+    return hashlib.sha256(b"".join([b"%b %d %b" % (name, len(value), value) for name, value in pairs])).digest()
 
 
 def _scope(proof: Proof, claimed: Claimed) -> TenantScope:

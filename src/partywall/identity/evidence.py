@@ -25,9 +25,11 @@ Credential: TypeAlias = ApiKey | VerifiedToken
 class Proof:
     """What a request proved: one tenant, by an API key, a token, or both."""
 
-    __slots__ = ("_key", "_token", "credential_id", "kind", "tenant")
+    __slots__ = ("_key", "_token", "credential_id", "keys_shown", "kind", "tenant")
 
-    def __init__(self, first: Credential, key: ApiKey | None, token: VerifiedToken | None) -> None:
+    def __init__(self, first: Credential, key: ApiKey | None, token: VerifiedToken | None, keys_shown: int) -> None:
+        self.keys_shown = keys_shown
+        """How many of the credentials were API keys."""
         self.tenant: TenantId = first.tenant
         self.kind = CredentialKind.JWT if key is None else CredentialKind.API_KEY
         self.credential_id: CredentialId = (key or first).credential_id
@@ -116,7 +118,7 @@ def prove(found: Sequence[Credential], *, first_decides: bool) -> Proof:
     """
     first = found[0]
     if len(found) == 1:
-        return Proof(first, first, None) if isinstance(first, ApiKey) else Proof(first, None, first)
+        return Proof(first, first, None, 1) if isinstance(first, ApiKey) else Proof(first, None, first, 0)
     for other in found:
         if other.tenant != first.tenant:
             raise TenantMismatch(
@@ -128,4 +130,4 @@ def prove(found: Sequence[Credential], *, first_decides: bool) -> Proof:
         raise InvalidCredential(f"API keys of two groups of `{first.tenant}`; send one")
     if any(token.identity != tokens[0].identity for token in tokens):
         raise InvalidCredential(f"tokens for different groups, users or roles of `{first.tenant}`; send one")
-    return Proof(first, keys[0] if keys else None, tokens[0] if tokens else None)
+    return Proof(first, keys[0] if keys else None, tokens[0] if tokens else None, len(keys))

@@ -14,9 +14,10 @@ from typing import Final, TypeAlias
 from partywall.errors import BadRequest, InvalidCredential
 from partywall.identity.settings import IdentitySettings
 
-__all__ = ["Claimed", "HeaderReader", "Headers", "bearer_or_bare", "vouched_text"]
+__all__ = ["Claimed", "Header", "HeaderReader", "Headers", "bearer_or_bare", "vouched_text"]
 
-RawPairs: TypeAlias = Iterable[tuple[bytes, bytes]]
+Header: TypeAlias = tuple[bytes, bytes]
+RawPairs: TypeAlias = Iterable[Header]
 TextPairs: TypeAlias = Iterable[tuple[str, str]]
 Headers: TypeAlias = RawPairs | TextPairs | Mapping[str, str] | Mapping[bytes, bytes]
 """Raw ASGI pairs (fastest), text pairs, or a mapping; a Starlette `Headers` yields its duplicates from `.items()`."""
@@ -56,21 +57,27 @@ class HeaderReader:
         self._meanings |= dict.fromkeys(settings.user_headers, _USER)
         self._meanings |= dict.fromkeys(settings.role_headers, _ROLE)
 
-    def read(self, headers: Headers) -> Claimed:
-        """Collect what `headers` claim.
+    def relevant(self, headers: Headers) -> list[Header]:
+        """The pairs that identity looks at, in their order; names in lower case.
+
+        Raises:
+            BadRequest: text that no HTTP library would give.
+            TypeError: a name or value is neither bytes nor str.
+        """
+        meanings, lower = self._meanings, bytes.lower
+        # `bytes.lower` unbound: a name in another spelling can't slip past, and a str among bytes raises.
+        return [(name, value) for raw, value in _raw_pairs(headers) if (name := lower(raw)) in meanings]
+
+    def claims(self, pairs: Iterable[Header]) -> Claimed:
+        """Collect what the `relevant` pairs claim.
 
         Raises:
             InvalidCredential: one credential header holds two values.
-            BadRequest: user or role headers disagree, or text that no HTTP library would give.
-            TypeError: a name or value is neither bytes nor str.
+            BadRequest: user or role headers disagree.
         """
         claimed = Claimed()
-        meaning_of, lower = self._meanings.get, bytes.lower
-        # `bytes.lower` unbound: a name in another spelling can't slip past, and a str among bytes raises.
-        for name, value in _raw_pairs(headers):
-            meaning = meaning_of(lower(name))
-            if meaning is not None:
-                _note(claimed, meaning, value)
+        for name, value in pairs:
+            _note(claimed, self._meanings[name], value)
         return claimed
 
 
