@@ -9,7 +9,7 @@ import pytest
 from tests.trail.records import ALPHA, new_record, run_sql
 
 from partywall.trail.codec import encode_admission
-from partywall.trail.database import DecisionFile, Insertion, is_busy
+from partywall.trail.database import NOT_ENDED, DecisionFile, Insertion, is_busy
 from partywall.trail.placement import Placement
 
 
@@ -26,7 +26,7 @@ def file(path: Path) -> Iterator[DecisionFile]:
 
 def row() -> Insertion:
     record = new_record(ALPHA)
-    return Insertion(record.id, ALPHA, record.time, "allow", encode_admission(record), None)
+    return record.id, ALPHA, record.time, "allow", bytearray(encode_admission(record)), NOT_ENDED
 
 
 def test_writing_touches_the_log_alone_until_a_checkpoint(path: Path, file: DecisionFile) -> None:
@@ -62,7 +62,7 @@ def test_nothing_but_a_lock_counts_as_busy(path: Path) -> None:
 def test_a_failed_batch_leaves_no_transaction_behind(file: DecisionFile) -> None:
     first = row()
     with pytest.raises(UnicodeEncodeError):
-        file.write([first, first._replace(id="\udcff")], [])
+        file.write([first, ("\udcff", *first[1:])], [])
     assert file.write([first], []) == {}
 
 

@@ -30,7 +30,7 @@ async def admits(trail: Trail) -> None:
     began = time.monotonic()
     record = new_record(BETA)
     await trail.admit(record)
-    await trail.complete(end(record))
+    await trail.admit(end(record))
     assert time.monotonic() - began < 5.0
 
 
@@ -103,7 +103,7 @@ def test_a_file_removed_under_us_is_not_written_on_unseen(tmp_path: Path, durabi
             with pytest.raises(TrailUnavailable):
                 await trail.admit(new_record(ALPHA))
             with pytest.raises(TrailUnavailable):
-                await trail.complete(end(running))
+                await trail.admit(end(running))
             await admits(trail)
             await asyncio.sleep(COOL)
             record = new_record(ALPHA)
@@ -167,7 +167,7 @@ def test_patience_with_a_lock_ends(tmp_path: Path) -> None:
             await trail.admit(running)
             with locked(file_of(tmp_path, ALPHA)):
                 began = time.monotonic()
-                completion = trail.complete(end(running))
+                completion = asyncio.ensure_future(trail.admit(end(running)))
                 with pytest.raises(TrailUnavailable, match="locked"):
                     await trail.admit(new_record(ALPHA))
                 with pytest.raises(TrailUnavailable, match="locked"):
@@ -295,7 +295,7 @@ def test_a_completion_that_comes_while_a_file_cools_is_written_afterwards(tmp_pa
             path.rename(aside)
             with pytest.raises(TrailUnavailable):
                 await trail.admit(new_record(ALPHA))
-            completion = trail.complete(end(running))
+            completion = asyncio.ensure_future(trail.admit(end(running)))
             await asyncio.sleep(0.1)
             aside.rename(path)
             await completion
@@ -311,7 +311,7 @@ def test_an_unknown_id_is_refused_alone(tmp_path: Path) -> None:
             await trail.admit(known)
             unknown.admitted_policies = ()
             unknown.id = new_decision_id()
-            lost, kept = trail.complete(end(unknown)), trail.complete(end(known))
+            lost, kept = (asyncio.ensure_future(trail.admit(end(record))) for record in (unknown, known))
             await kept
             with pytest.raises(TrailUnavailable, match="awaits its completion"):
                 await lost

@@ -86,7 +86,7 @@ def test_the_verdict_is_the_one_it_ended_with(tmp_path: Path) -> None:
             record = new_record()
             await trail.admit(record)
             record.verdict = Verdict.BLOCK
-            await trail.complete(end(record))
+            await trail.admit(end(record))
 
     asyncio.run(main())
     view = TrailReader(tmp_path).of_tenant(ALPHA)
@@ -230,7 +230,7 @@ def test_following_shows_each_decision_once_when_it_has_ended(
             await trail.admit(running)
             await trail.admit(refused)
             assert follower.poll() == [refused]
-            await trail.complete(end(running))
+            await trail.admit(end(running))
             assert follower.poll() == [running]
             assert follower.poll() == []
 
@@ -257,7 +257,7 @@ def test_following_shows_a_long_request_when_patience_is_over(tmp_path: Path) ->
             assert follower.poll() == []
             await asyncio.sleep(0.1)
             assert follower.poll() == [running]
-            await trail.complete(end(running))
+            await trail.admit(end(running))
             assert follower.poll() == []
 
     asyncio.run(main())

@@ -34,7 +34,7 @@ def test_a_hostile_value_comes_back_as_it_was_and_changes_nothing_else(tmp_path:
             for record in (betas, alphas):
                 await trail.admit(record)
                 end(record, outcome=value)
-                await trail.complete(record)
+                await trail.admit(record)
             assert stored(tmp_path, ALPHA) == [alphas]
             assert stored(tmp_path, BETA) == [betas]
 

@@ -41,7 +41,7 @@ def test_a_completed_record_shows_how_it_ended(tmp_path: Path) -> None:
             record = new_record()
             await trail.admit(record)
             record.verdict, record.code = Verdict.BLOCK, "tool_denied"
-            await trail.complete(end(record, "refused"))
+            await trail.admit(end(record, "refused"))
             assert stored(tmp_path, ALPHA) == [record]
 
     asyncio.run(main())
@@ -64,8 +64,9 @@ def test_admission_and_completion_may_share_a_batch(tmp_path: Path) -> None:
             record = new_record()
             admitting = asyncio.ensure_future(trail.admit(record))
             await asyncio.sleep(0)
-            ended = trail.complete(end(record))
-            await asyncio.gather(admitting, ended)
+            trail.complete(end(record))
+            await admitting
+            await trail.flush()
             assert stored(tmp_path, ALPHA) == [record]
 
     asyncio.run(main())
@@ -86,7 +87,8 @@ def test_completing_what_was_never_admitted_writes_it_whole(tmp_path: Path) -> N
     async def main() -> None:
         async with open_trail(tmp_path) as trail:
             record = end(new_record(), "client_gone")
-            await trail.complete(record)
+            trail.complete(record)
+            await trail.flush()
             assert stored(tmp_path, ALPHA) == [record]
 
     asyncio.run(main())
@@ -98,8 +100,9 @@ def test_how_it_ended_is_written_once(tmp_path: Path) -> None:
             record, neighbour = new_record(), new_record()
             await trail.admit(record)
             await trail.admit(neighbour)
-            await trail.complete(end(record, "completed"))
-            again, other = trail.complete(end(record, "client_gone")), trail.complete(end(neighbour))
+            await trail.admit(end(record, "completed"))
+            endings = end(record, "client_gone"), end(neighbour)
+            again, other = (asyncio.ensure_future(trail.admit(ending)) for ending in endings)
             with pytest.raises(TrailUnavailable, match="awaits its completion"):
                 await again
             await other
@@ -140,13 +143,13 @@ def test_closing_writes_what_waits_and_admits_nothing_more(tmp_path: Path) -> No
         with pytest.raises(TrailUnavailable, match="closed"):
             await trail.admit(new_record())
         with pytest.raises(TrailUnavailable, match="closed"):
-            await trail.complete(end(records[0]))
+            await trail.admit(end(records[0]))
         await trail.aclose()
 
     asyncio.run(main())
 
 
-def test_a_lost_completion_that_nobody_awaits_is_silent(tmp_path: Path) -> None:
+def test_a_lost_completion_is_logged_and_makes_no_other_noise(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     noises: list[object] = []
 
     async def main() -> None:
@@ -162,6 +165,8 @@ def test_a_lost_completion_that_nobody_awaits_is_silent(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert noises == []
+    assert "a decision of tenant `alpha` was not recorded: no decision of that id awaits" in caplog.text
+    assert "is lost: the trail is closed" in caplog.text
 
 
 @pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
@@ -204,7 +209,8 @@ def test_cancelling_an_admission_harms_nobody(tmp_path: Path) -> None:
                 with suppress(asyncio.CancelledError):
                     await task
                 await neighbour
-                await trail.complete(end(mine, "client_gone"))
+                trail.complete(end(mine, "client_gone"))
+                await trail.flush()
             assert trail.healthy
             assert not trail.faults
             await trail.flush()
@@ -216,7 +222,9 @@ def test_cancelling_an_admission_harms_nobody(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_what_waits_is_bounded_for_each_tenant_and_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_is_bounded_for_each_tenant_and_in_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     # Nothing is flushed in the middle of the test.
     monkeypatch.setattr("partywall.trail.writer._PACE_SECONDS", 0.2)
 
@@ -235,8 +243,8 @@ def test_what_waits_is_bounded_for_each_tenant_and_in_all(tmp_path: Path, monkey
             assert not trail.healthy
             with pytest.raises(TrailUnavailable, match="too many"):
                 await trail.admit(new_record(BETA))
-            with pytest.raises(TrailUnavailable, match="too many"):
-                await trail.complete(end(new_record(BETA)))
+            trail.complete(end(new_record(BETA)))
+            assert "is lost: too many" in caplog.text
             await asyncio.gather(*first, *second)
             assert trail.healthy
             await trail.admit(new_record(BETA))
@@ -342,7 +350,7 @@ def test_a_tenants_file_holds_no_trace_of_another(tmp_path: Path) -> None:
                 record.admitted_policies = record.outcome = None
                 together = [trail.admit(new_record(ALPHA)) for _ in range(7)] if with_alpha else []
                 await asyncio.gather(trail.admit(record), *together)
-                await trail.complete(end(record))
+                await trail.admit(end(record))
 
     asyncio.run(main(tmp_path / "alone", with_alpha=False))
     asyncio.run(main(tmp_path / "together", with_alpha=True))

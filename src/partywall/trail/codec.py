@@ -57,15 +57,13 @@ _MAX_INT: Final = 2**53 - 1
 
 def encode_admission(record: DecisionRecord) -> bytes:
     """The half that is known before anything leaves the gateway."""
-    return _dump([_FORMAT, _admission_of(record), [_policy_of(each) for each in record.policies]])
+    return _dump([_FORMAT, _admission_of(record), [*map(_policy_of, record.policies)]])
 
 
 def encode_completion(record: DecisionRecord) -> bytes:
     """The half that is known at the end. A fall-back may have changed the upstream, a scan the verdict."""
     unchanged = record.policies == record.admitted_policies
-    return _dump(
-        [_FORMAT, _completion_of(record), None if unchanged else [_policy_of(each) for each in record.policies]]
-    )
+    return _dump([_FORMAT, _completion_of(record), None if unchanged else [*map(_policy_of, record.policies)]])
 
 
 def decode(admission: bytes, completion: bytes | None) -> DecisionRecord:

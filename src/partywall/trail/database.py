@@ -14,13 +14,13 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from partywall.errors import TrailUnavailable
 from partywall.tenancy import TenantId
 from partywall.trail.placement import check_file
 
-__all__ = ["SCHEMA_VERSION", "Completion", "DecisionFile", "Insertion", "is_busy"]
+__all__ = ["NOT_ENDED", "SCHEMA_VERSION", "Completion", "DecisionFile", "Insertion", "is_busy"]
 
 SCHEMA_VERSION: Final = 1
 _APPLICATION_ID: Final = 0x70775452  # "pwTR", shown by file(1)
@@ -44,28 +44,20 @@ PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
-_INSERT: Final = "INSERT INTO decisions (id, tenant, time, verdict, admission, completion) VALUES (?, ?, ?, ?, ?, ?)"
+NOT_ENDED: Final = ""
+"""In the place of the completion that a new row doesn't have yet."""
+_INSERT: Final = (
+    "INSERT INTO decisions (id, tenant, time, verdict, admission, completion) VALUES (?, ?, ?, ?, ?, NULLIF(?, ''))"
+)
 # Written once: a later word on how a request ended doesn't replace an earlier one.
 _COMPLETE: Final = "UPDATE decisions SET verdict = ?, completion = ? WHERE id = ? AND completion IS NULL"
 
-
-class Insertion(NamedTuple):
-    """A new row, in the order of the statement's parameters."""
-
-    id: str
-    tenant: TenantId | None
-    time: float
-    verdict: str
-    admission: bytes
-    completion: bytes | None
-
-
-class Completion(NamedTuple):
-    """The second half of a row, in the order of the statement's parameters."""
-
-    verdict: str
-    completion: bytes
-    id: str
+# Rows are plain tuples of exactly these types: for a subclass of tuple, for bytes and for None `sqlite3` takes slow ways
+# (it looks for adapters), which cost as much as SQLite itself does.
+Insertion = tuple[str, TenantId | None, float, str, bytearray, bytearray | str]
+"""A new row: id, tenant, time, verdict, admission, and completion or `NOT_ENDED`."""
+Completion = tuple[str, bytearray, str]
+"""The second half of a row: verdict, completion, and the id of the row."""
 
 
 class DecisionFile:

@@ -39,5 +39,5 @@ def _refill() -> str:
     """Draw a batch; keep one piece for the caller, so that another thread emptying the pool can't starve it."""
     width = 2 * _RANDOM_BYTES
     drawn = os.urandom(_RANDOM_BYTES * _DRAW).hex()
-    _pool.extend(drawn[start : start + width] for start in range(width, len(drawn), width))
+    _pool.extend([drawn[start : start + width] for start in range(width, len(drawn), width)])
     return drawn[:width]

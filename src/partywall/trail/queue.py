@@ -1,7 +1,7 @@
 """What waits to be written for one tenant, and who waits for it.
 
-Promises: every future handed in is resolved exactly once, or was cancelled by its owner; a failure that nobody awaits
-makes no noise of its own (the trail has logged it).
+Promises: every future handed in is resolved exactly once, or was cancelled by its owner. Rows that nobody waits for
+have no future.
 
 Doesn't promise: to be seen from any thread but the event loop's.
 """
@@ -9,63 +9,65 @@ Doesn't promise: to be seen from any thread but the event loop's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from partywall.errors import TrailUnavailable
 from partywall.tenancy import TenantId
 from partywall.trail.database import Completion, DecisionFile, Insertion
 
-__all__ = ["Batch", "Line", "fail"]
+__all__ = ["Batch", "Line", "Waiter"]
 
 Waiter = asyncio.Future[None]
 
 
 class Batch:
-    """Rows for one file, and a future for each, in the order of their writing: insertions, then completions."""
+    """Rows for one file, and who waits for each: None for nobody. `Trail` appends a row and its waiter together.
 
-    __slots__ = ("_completed", "_inserted", "completions", "insertions")
+    INVARIANT: `inserted` is as long as `insertions`, `completed` as `completions`.
+    """
+
+    __slots__ = ("_settled", "completed", "completions", "inserted", "insertions")
 
     def __init__(self) -> None:
         self.insertions: list[Insertion] = []
+        self.inserted: list[Waiter | None] = []
         self.completions: list[Completion] = []
-        self._inserted: list[Waiter] = []
-        self._completed: list[Waiter] = []
+        self.completed: list[Waiter | None] = []
+        self._settled: list[Waiter] = []
 
     def __len__(self) -> int:
         return len(self.insertions) + len(self.completions)
 
-    def insert(self, row: Insertion, waiter: Waiter) -> None:
-        self.insertions.append(row)
-        self._inserted.append(waiter)
-
-    def complete(self, row: Completion, waiter: Waiter) -> None:
-        self.completions.append(row)
-        self._completed.append(waiter)
-
     def extend(self, later: Batch) -> None:
         """Take over what came after."""
         self.insertions += later.insertions
+        self.inserted += later.inserted
         self.completions += later.completions
-        self._inserted += later._inserted
-        self._completed += later._completed
+        self.completed += later.completed
+        self._settled += later._settled
 
-    def waiters(self) -> Iterator[Waiter]:
-        """The futures, in the order of the rows."""
-        yield from self._inserted
-        yield from self._completed
+    def settled(self) -> Waiter:
+        """A future that is done when every row of the batch is written or has failed."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._settled.append(waiter)
+        return waiter
 
     def settle(self, refused: Mapping[int, str]) -> None:
-        """The batch is committed, but for the rows `refused` by position."""
-        for position, waiter in enumerate(self.waiters()):
-            if refused and position in refused:
-                fail(waiter, refused[position])
-            elif not waiter.done():
+        """The batch is committed, but for the rows `refused` by position: insertions first, then completions."""
+        waiters = self.inserted + self.completed
+        for position, reason in refused.items():
+            fail(waiters[position], reason)
+        for waiter in waiters + self._settled:
+            if waiter is not None and not waiter.done():
                 waiter.set_result(None)
 
     def fail(self, reason: str) -> None:
         """Nothing of the batch was written."""
-        for waiter in self.waiters():
+        for waiter in self.inserted + self.completed:
             fail(waiter, reason)
+        for waiter in self._settled:
+            if not waiter.done():
+                waiter.set_result(None)
 
 
 class Line:
@@ -118,16 +120,14 @@ class Line:
         """For messages."""
         return "the platform" if self.tenant is None else f"tenant `{self.tenant}`"
 
-    def waiters(self) -> Iterator[Waiter]:
-        """The futures of everything queued or being written."""
-        yield from self.batch.waiters()
-        if self.writing is not None:
-            yield from self.writing.waiters()
+    def batches(self) -> list[Batch]:
+        """What is queued or being written."""
+        return [batch for batch in (self.batch, self.writing) if batch]
 
 
-def fail(waiter: Waiter, reason: str) -> None:
-    """Resolve with `TrailUnavailable`, unless its owner has gone."""
-    if not waiter.done():
+def fail(waiter: Waiter | None, reason: str) -> None:
+    """Resolve with `TrailUnavailable`, unless nobody waits or its owner has gone."""
+    if waiter is not None and not waiter.done():
         waiter.set_exception(TrailUnavailable(reason))
-        # Nobody has to await a completion; asking here keeps asyncio from calling the error "never retrieved".
+        # Its owner may be cancelled before it looks; asking here keeps asyncio from calling the error "never retrieved".
         waiter.exception()

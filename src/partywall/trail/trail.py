@@ -21,9 +21,9 @@ from typing import Literal
 from partywall.errors import TrailUnavailable
 from partywall.tenancy import TenantId
 from partywall.trail.codec import encode_admission, encode_completion
-from partywall.trail.database import Completion, Insertion
+from partywall.trail.database import NOT_ENDED
 from partywall.trail.placement import Placement
-from partywall.trail.queue import Line, fail
+from partywall.trail.queue import Line, Waiter
 from partywall.trail.record import DecisionRecord
 from partywall.trail.writer import Writer
 
@@ -80,50 +80,44 @@ class Trail:
         """Return once what `record` says now is committed.
 
         A record whose `outcome` is known already (a refusal) is written whole. One that was admitted before is
-        completed. After a cancellation the record is there or not; `complete` does the right thing in both cases.
+        completed, and this returns once that is committed. After a cancellation the record is there or not; `complete`
+        does the right thing in both cases.
 
         Raises:
             TrailUnavailable: it isn't; refuse the request.
         """
-        if record.admitted:
-            await self.complete(record)
-            return
-        line = self._line(record.tenant)
-        if self._writer.is_cooling(line):
-            raise TrailUnavailable(line.fault or "")
-        waiter = self._insert(line, record)
-        self._writer.hurry(line)
+        was_admitted = record.admitted_policies is not None
+        waiter = self._loop.create_future()
+        line = self._queue(record, waiter)
+        if not line.due:
+            self._writer.hurry(line)
         try:
             await waiter
         except TrailUnavailable:
-            record.admitted_policies = None
+            if not was_admitted:
+                record.admitted_policies = None
             raise
 
-    def complete(self, record: DecisionRecord) -> asyncio.Future[None]:
-        """Queue what is known now that the request has ended, and return a future that nobody has to await.
+    def complete(self, record: DecisionRecord) -> None:
+        """Queue what is known now that the request has ended. It rides with the next commit, and nobody waits for it.
 
-        It is done when the completion is committed, and fails with TrailUnavailable when it can't be. A record that
-        was never admitted is written whole. How a request ended is written once: a second completion is refused.
+        What can't be written is logged, and shows in `faults` when the file is to blame. A record that was never
+        admitted is written whole. How a request ended is written once: a second completion is refused.
         """
         try:
-            line = self._line(record.tenant)
+            line = self._queue(record, None)
         except TrailUnavailable as error:
             _log.error("the completion of %s is lost: %s", record.id, error)
-            return self._lost(error)
-        self._writer.linger(line)
-        if not record.admitted:
-            return self._insert(line, record)
-        waiter = self._loop.create_future()
-        line.batch.complete(Completion(record.verdict.value, encode_completion(record), record.id), waiter)
-        self._writer.waiting += 1
-        return waiter
+            return
+        if not (line.due or line.lingers):
+            self._writer.linger(line)
 
     async def flush(self) -> None:
         """Return when everything queued before this call is written or has failed."""
-        waiters = [waiter for line in self._writer.lines.values() for waiter in line.waiters()]
+        settled = [batch.settled() for line in self._writer.lines.values() for batch in line.batches()]
         self._writer.hurry_all()
-        if waiters:
-            await asyncio.wait(waiters)
+        if settled:
+            await asyncio.wait(settled)
 
     async def aclose(self) -> None:
         """Write what waits, close the files. Nothing is admitted from here on. Closing twice does nothing."""
@@ -144,27 +138,29 @@ class Trail:
         """Whose last write failed, and why; None stands for the platform. For operators only."""
         return {tenant: line.fault for tenant, line in self._writer.lines.items() if line.fault is not None}
 
-    def _line(self, tenant: TenantId | None) -> Line:
-        """The tenant's line, if it may take another record."""
-        line = self._writer.line(tenant)
+    def _queue(self, record: DecisionRecord, waiter: Waiter | None) -> Line:
+        """Put the half of `record` that is still to be written into its tenant's line, if that may take another.
+
+        `waiter` is whoever waits for the commit. Nobody should wait for a file that failed a moment ago.
+        """
+        line = self._writer.line(record.tenant)
         if self._closed:
             raise TrailUnavailable("the trail is closed")
-        if self._writer.waiting >= self._max_waiting or len(line.batch) >= self._max_waiting_per_tenant:
-            raise TrailUnavailable(f"too many records wait to be written, {len(line.batch)} of {line.name}")
-        return line
-
-    def _insert(self, line: Line, record: DecisionRecord) -> asyncio.Future[None]:
-        waiter = self._loop.create_future()
-        admission = encode_admission(record)
-        record.admitted_policies = record.policies
-        completion = None if record.outcome is None else encode_completion(record)
-        line.batch.insert(
-            Insertion(record.id, record.tenant, record.time, record.verdict.value, admission, completion), waiter
-        )
+        batch = line.batch
+        waiting = len(batch.insertions) + len(batch.completions)
+        if waiting >= self._max_waiting_per_tenant or self._writer.waiting >= self._max_waiting:
+            raise TrailUnavailable(f"too many records wait to be written, {waiting} of {line.name}")
+        verdict = str(record.verdict)
+        if record.admitted_policies is not None:
+            batch.completions.append((verdict, bytearray(encode_completion(record)), record.id))
+            batch.completed.append(waiter)
+        else:
+            if line.fault is not None and waiter is not None and self._writer.is_cooling(line):
+                raise TrailUnavailable(line.fault)
+            admission = bytearray(encode_admission(record))
+            record.admitted_policies = record.policies
+            completion = NOT_ENDED if record.outcome is None else bytearray(encode_completion(record))
+            batch.insertions.append((record.id, record.tenant, record.time, verdict, admission, completion))
+            batch.inserted.append(waiter)
         self._writer.waiting += 1
-        return waiter
-
-    def _lost(self, error: TrailUnavailable) -> asyncio.Future[None]:
-        waiter = self._loop.create_future()
-        fail(waiter, str(error))
-        return waiter
+        return line
