@@ -10,8 +10,9 @@ Doesn't promise: to translate between vendors' APIs. A target that doesn't speak
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NoReturn
 from urllib.parse import urlencode
 
 import orjson
@@ -45,7 +46,8 @@ _QUOTE_CHARS: Final = 6
 _MESSAGE_CHARS: Final = 1000
 
 
-class Call(NamedTuple):
+@dataclass(slots=True)
+class Call:
     """One admitted request. `body` is the parsed one; each target gets a copy of its own."""
 
     tenant: TenantId
@@ -60,7 +62,8 @@ class Call(NamedTuple):
     idle_timeout_seconds: float
 
 
-class Sent(NamedTuple):
+@dataclass(slots=True)
+class Sent:
     """An answer that began well, and who gave it."""
 
     answer: Answer
@@ -120,47 +123,39 @@ class Forwarder:
                 if failure.trigger is not FallbackTrigger.RATE_LIMIT and not _is_our_shortage(error):
                     breaker.failed()
             else:
-                breaker.succeeded()
+                if breaker.failures:
+                    breaker.succeeded()
                 return Sent(answer, upstream.id)
         raise failure or UpstreamUnavailable("no target speaks this API", status=502)
 
     async def _ask(self, call: Call, rule: TargetRule, upstream: Upstream) -> Answer:
+        provider = upstream.provider
         body = call.body.copy()
         body["model"] = rule.model_for(call.model)
-        upstream.provider.salt(call.api, body, call.salts)
+        provider.salt(call.api, body, call.salts)
         if upstream.origin is None:
-            return await _judged(LocalAnswer(parrot_answer(call.api, body, answer_id=call.answer_id)), upstream)
+            local = LocalAnswer(parrot_answer(call.api, body, answer_id=call.answer_id))
+            return local if local.status == 200 else await _failed(local, upstream)
         credential = upstream.credential_headers(self._secrets)
+        # INVARIANT: no header of the client's doubles or replaces one of ours: `may_add` holds none of their names.
+        headers = [(name, call.headers[name]) for name in credential.may_add if name in call.headers]
         response = await self._pool.send(
             PoolKey(call.tenant, upstream.id),
             upstream.origin,
             method=b"POST",
-            path=_path(call, upstream),
-            headers=_headers(call, upstream, credential),
+            path=_path(call, upstream) if call.query else upstream.paths[call.api],
+            headers=headers,
+            fixed_headers=credential.fixed,
             body=_encoded(body),
             head_timeout_seconds=upstream.answer_timeout_seconds or call.answer_timeout_seconds,
             chunk_timeout_seconds=call.idle_timeout_seconds,
             allow_private=upstream.allow_private,
         )
-        return await _judged(response, upstream, credential)
-
-
-def _headers(call: Call, upstream: Upstream, credential: Sequence[Header]) -> list[Header]:
-    # INVARIANT: ours come first, and no header of the client's doubles or replaces one of them, whatever name the
-    # document gives the credential's.
-    headers = [*credential, (b"content-type", b"application/json")]
-    ours = {name for name, _ in headers}
-    for name in upstream.provider.forward_headers - ours:
-        value = call.headers.get(name)
-        if value is not None:
-            headers.append((name, value))
-    return headers
+        return response if response.status == 200 else await _failed(response, upstream, credential.carriers)
 
 
 def _path(call: Call, upstream: Upstream) -> bytes:
     path = upstream.paths[call.api]
-    if not call.query:
-        return path
     # INVARIANT: written anew, so that no value brings a parameter along which the allow-list doesn't name.
     kept = [(name, call.query[name]) for name in upstream.provider.forward_query if name in call.query]
     return path if not kept else path + (b"&" if b"?" in path else b"?") + urlencode(kept).encode("ascii")
@@ -177,11 +172,9 @@ def _encoded(body: dict[str, object]) -> bytes:
         ) from None
 
 
-async def _judged(answer: Answer, upstream: Upstream, credential: Sequence[Header] = ()) -> Answer:
-    """`answer` when it is one; otherwise what went wrong, without anything the upstream said about us."""
+async def _failed(answer: Answer, upstream: Upstream, credential: Sequence[Header] = ()) -> NoReturn:
+    """Raises what went wrong, without anything the upstream said about us."""
     status = answer.status
-    if status == 200:
-        return answer
     async with answer:
         if status in _OUR_CREDENTIAL_FAILED:
             # Its body may quote our key; nobody sees it (LiteLLM #29936).
@@ -247,9 +240,11 @@ def _as_failed(error: UpstreamUnavailable) -> TargetFailed:
 
 def pairs(
     rules: Sequence[TargetRule], upstreams: Mapping[str, Upstream], api: Api
-) -> Iterator[tuple[TargetRule, Upstream]]:
+) -> list[tuple[TargetRule, Upstream]]:
     """The decided targets that speak `api`, with what is needed to call them."""
+    found = []
     for rule in rules:
         upstream = upstreams[rule.id]
         if api in upstream.provider.apis:
-            yield rule, upstream
+            found.append((rule, upstream))
+    return found

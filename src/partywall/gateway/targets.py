@@ -1,16 +1,19 @@
 """The document's targets, ready to be called.
 
 Promises: addresses come from the document alone and are read once, when it is loaded; credentials are resolved anew for
-each call, from the target's own reference, and fall back to nothing.
+each call, from the target's own reference, and fall back to nothing. Only the headers made of a credential are kept, by
+its own target, and only while each call resolves to that same credential.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from partywall.config.providers import SecretKeyRef, Target
 from partywall.errors import ConfigError
+from partywall.gateway.http import Header
 from partywall.gateway.providers import (
     DEFAULT_BASE_URLS,
     Provider,
@@ -26,7 +29,26 @@ from partywall.tenancy import Secret
 __all__ = ["Upstream", "compile_targets"]
 
 
-@dataclass(frozen=True, slots=True)
+_CONTENT_TYPE: Final = (b"content-type", b"application/json")
+
+
+class CredentialHeaders:
+    """What a target's own credential makes of a request's headers."""
+
+    __slots__ = ("carriers", "fixed", "may_add", "secret")
+
+    def __init__(self, secret: Secret | None, carriers: list[Header], forwarded: frozenset[bytes]) -> None:
+        self.secret = secret
+        """The very object that they were made of."""
+        self.carriers = carriers
+        """Those that carry the credential, and those without which the vendor won't answer."""
+        self.fixed = (*carriers, _CONTENT_TYPE)
+        """Those that are the same for each request with this credential."""
+        self.may_add = tuple(sorted(forwarded - {name for name, _ in self.fixed}))
+        """The client's that may be added. None has a name of ours, whatever the document calls the credential's."""
+
+
+@dataclass(slots=True, eq=False)
 class Upstream:
     """One target, ready to be called. `origin` is None for a provider that answers in this process."""
 
@@ -39,15 +61,20 @@ class Upstream:
     secret_prefix: str | None
     allow_private: bool
     answer_timeout_seconds: float | None
+    _made: CredentialHeaders | None = field(default=None, init=False, repr=False)
 
-    def credential_headers(self, secrets: SecretResolver) -> list[tuple[bytes, bytes]]:
+    def credential_headers(self, secrets: SecretResolver) -> CredentialHeaders:
         """The headers that carry this target's own credential, resolved now.
 
         Raises:
             CredentialUnavailable: the reference leads nowhere.
         """
         secret = secrets.resolve(self.secret) if isinstance(self.secret, SecretRef) else self.secret
-        return self.provider.credential_headers(secret, header=self.secret_header, prefix=self.secret_prefix)
+        made = self._made
+        if made is None or made.secret is not secret:
+            carriers = self.provider.credential_headers(secret, header=self.secret_header, prefix=self.secret_prefix)
+            made = self._made = CredentialHeaders(secret, carriers, self.provider.forward_headers)
+        return made
 
 
 def compile_targets(targets: Mapping[str, Target]) -> dict[str, Upstream]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from partywall.errors import CredentialUnavailable
-from partywall.gateway.providers import SecretKind, SecretRef, SecretResolver
+from partywall.gateway.providers import SecretKind, SecretRef, SecretResolver, secrets
 
 
 def env(name: str) -> SecretRef:
@@ -38,6 +38,35 @@ def test_environment_is_read_at_each_call(resolver: SecretResolver, monkeypatch:
     monkeypatch.delenv("ALPHA_KEY")
     with pytest.raises(CredentialUnavailable, match="`ALPHA_KEY` is not set"):
         resolver.resolve(env("ALPHA_KEY"))
+
+
+def test_an_unchanged_variable_gives_the_same_object_and_no_other(
+    resolver: SecretResolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was made of a secret is known again by the object, so an object must never stand for another content."""
+    monkeypatch.setenv("ALPHA_KEY", "sk-1")
+    monkeypatch.setenv("BETA_KEY", "sk-1")
+    first = resolver.resolve(env("ALPHA_KEY"))
+    assert resolver.resolve(env("ALPHA_KEY")) is first
+    assert resolver.resolve(env("BETA_KEY")) is not first
+    monkeypatch.setenv("ALPHA_KEY", "sk-2")
+    second = resolver.resolve(env("ALPHA_KEY"))
+    assert second is not first
+    assert first.matches("sk-1")
+    assert second.matches("sk-2")
+    monkeypatch.setenv("ALPHA_KEY", "")
+    for _ in range(2):
+        with pytest.raises(CredentialUnavailable, match="empty"):
+            resolver.resolve(env("ALPHA_KEY"))
+
+
+def test_what_is_kept_has_a_bound(resolver: SecretResolver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(secrets, "_MAX_KEPT", 3)
+    for number in range(10):
+        monkeypatch.setenv(f"KEY_{number}", f"sk-{number}")
+        assert resolver.resolve(env(f"KEY_{number}")).matches(f"sk-{number}")
+        assert resolver.resolve(file(private(tmp_path / f"{number}", b"sk-%d" % number))).matches(f"sk-{number}")
+        assert max(len(resolver._variables), len(resolver._files)) <= 3
 
 
 def test_nothing_falls_back_to_the_other_tenants_key(resolver: SecretResolver, monkeypatch: pytest.MonkeyPatch) -> None:

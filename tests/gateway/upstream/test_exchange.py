@@ -225,6 +225,67 @@ def test_a_stream_may_last_longer_than_the_chunk_timeout(
     run(main)
 
 
+async def _after(conn: PeerSocket) -> None:
+    """Answer each request after as many seconds as its body says."""
+    while True:
+        _, body = await conn.request()
+        await asyncio.sleep(float(body))
+        await conn.send(OK_HELLO)
+
+
+def test_a_wait_outlives_the_deadline_of_the_one_before_it_and_no_more(
+    run: Run, peer: type[Peer], pool: MakePool, send: Send
+) -> None:
+    """The connection's one alarm is still set for the first wait when the second begins, and again for the third."""
+
+    async def main() -> None:
+        async with peer(_after) as upstream, pool() as upstreams:
+            loop = asyncio.get_running_loop()
+            for timeout, seconds in ((0.2, b"0"), (0.6, b"0.4")):
+                response = await send(upstreams, upstream.origin, body=seconds, head_timeout_seconds=timeout)
+                assert await response.read(100) == b"hello"
+            begun = loop.time()
+            with pytest.raises(UpstreamUnavailable, match=r"took longer than 0\.4 s to send the headers") as caught:
+                await send(upstreams, upstream.origin, body=b"5", head_timeout_seconds=0.4)
+            assert caught.value.status == 504
+            assert 0.38 < loop.time() - begun < 1.5
+            assert len(upstream.accepted) == 1
+
+    run(main)
+
+
+def test_a_shorter_time_out_after_a_longer_one_counts(run: Run, peer: type[Peer], pool: MakePool, send: Send) -> None:
+    async def main() -> None:
+        async with peer(_after) as upstream, pool() as upstreams:
+            loop = asyncio.get_running_loop()
+            response = await send(upstreams, upstream.origin, body=b"0", head_timeout_seconds=600)
+            assert await response.read(100) == b"hello"
+            begun = loop.time()
+            with pytest.raises(UpstreamUnavailable, match=r"took longer than 0\.1 s"):
+                await send(upstreams, upstream.origin, body=b"5", head_timeout_seconds=0.1)
+            assert 0.08 < loop.time() - begun < 1.5
+
+    run(main)
+
+
+def test_a_connection_has_one_alarm_and_leaves_none(run: Run, peer: type[Peer], pool: MakePool, send: Send) -> None:
+    async def main() -> None:
+        async with peer(_after) as upstream, pool() as upstreams:
+            alarms = set()
+            for _ in range(5):
+                response = await send(upstreams, upstream.origin, body=b"0", head_timeout_seconds=600)
+                assert await response.read(100) == b"hello"
+                (connection,) = upstreams._open
+                alarms.add(connection._alarm)
+            (alarm,) = alarms
+            assert alarm is not None
+            assert not alarm.cancelled()
+            await upstreams.aclose()
+            assert alarm.cancelled()
+
+    run(main)
+
+
 def test_an_answer_that_came_in_time_counts_though_the_loop_was_late(
     peer: type[Peer], pool: MakePool, send: Send
 ) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from partywall.errors import UpstreamUnavailable
 from partywall.gateway.upstream import Origin
-from partywall.gateway.upstream.request import _OURS, encode_head
+from partywall.gateway.upstream.request import _OURS, _fixed_lines, encode_head
 
 ORIGIN = Origin("https", "api.example", 443)
 
@@ -80,10 +80,11 @@ def test_content_length(method: bytes, size: int, length: bytes | None) -> None:
     ],
 )
 def test_lines_about_the_connection_are_ours(name: bytes) -> None:
-    head = encode_head(ORIGIN, b"POST", b"/", [(name, b"evil")], 2)
-    assert b"evil" not in head
-    assert head.count(b"host: api.example\r\n") == 1
-    assert head.count(b"content-length: 2\r\n") == 1
+    evil = [(name, b"evil")]
+    for head in (encode_head(ORIGIN, b"POST", b"/", evil, 2), encode_head(ORIGIN, b"POST", b"/", [], 2, tuple(evil))):
+        assert b"evil" not in head
+        assert head.count(b"host: api.example\r\n") == 1
+        assert head.count(b"content-length: 2\r\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -106,9 +107,46 @@ def test_lines_about_the_connection_are_ours(name: bytes) -> None:
     ],
 )
 def test_what_could_change_the_meaning_is_refused(name: bytes, value: bytes) -> None:
-    with pytest.raises(UpstreamUnavailable, match="not sent") as caught:
-        encode_head(ORIGIN, b"POST", b"/", [(b"accept", b"*/*"), (name, value)], 0)
-    assert "evil" not in str(caught.value)
+    headers = [(b"accept", b"*/*"), (name, value)]
+    for _ in range(2):  # a refusal isn't remembered as an answer
+        for theirs, fixed in ((headers, []), ([], headers), (headers[:1], headers[1:])):
+            with pytest.raises(UpstreamUnavailable, match="not sent") as caught:
+                encode_head(ORIGIN, b"POST", b"/", theirs, 0, tuple(fixed))
+            assert "evil" not in str(caught.value)
+
+
+def test_nothing_of_a_client_s_is_remembered() -> None:
+    """Else one client could push out what others need, or learn what they send from the time that it takes."""
+    fixed = ((b"authorization", b"Bearer k"),)
+    encode_head(ORIGIN, b"POST", b"/", [], 0, fixed)
+    before = _fixed_lines.cache_info()
+    for number in range(3):
+        text = b"%d" % number
+        assert text in encode_head(ORIGIN, b"POST", b"/?x=" + text, [(b"accept", text)], number, fixed)
+    after = _fixed_lines.cache_info()
+    assert (after.currsize, after.misses) == (before.currsize, before.misses)
+
+
+def test_what_is_remembered_is_of_one_credential_and_one_origin() -> None:
+    heads = [
+        encode_head(Origin("https", host, 443), b"POST", b"/", [], 0, ((b"authorization", key),))
+        for host in ("a.example", "b.example")
+        for key in (b"alpha", b"beta")
+        for _ in range(2)
+    ]
+    assert [(b"alpha" in head, b"a.example" in head) for head in heads[::2]] == [
+        (True, True),
+        (False, True),
+        (True, False),
+        (False, False),
+    ]
+    assert heads[::2] == heads[1::2]
+
+
+@pytest.mark.parametrize("host", ["a\r\nx: y", "a\nb", "a\0"])
+def test_a_host_that_could_end_its_line(host: str) -> None:
+    with pytest.raises(UpstreamUnavailable, match="not sent"):
+        encode_head(Origin("http", host, 80), b"GET", b"/", [], 0)
 
 
 @pytest.mark.parametrize("method", [b"", b"get", b"CONNECT", b"TRACE", b"POST /evil", b"POST\r\n"])
@@ -131,12 +169,16 @@ _NASTY = st.lists(
 ).map(b"".join)
 
 
-@given(st.lists(st.tuples(_NASTY | st.binary(max_size=8), _NASTY | st.binary(max_size=8)), max_size=5))
-@example([(b"a", b"b\r\nc: d")])
-@example([(b"a", b"b\r\n"), (b"", b"")])
-def test_a_server_reads_what_was_meant_or_nothing_is_sent(headers: list[tuple[bytes, bytes]]) -> None:
+@given(
+    st.lists(st.tuples(_NASTY | st.binary(max_size=8), _NASTY | st.binary(max_size=8)), max_size=5), st.integers(0, 5)
+)
+@example([(b"a", b"b\r\nc: d")], 0)
+@example([(b"a", b"b\r\nc: d")], 1)
+@example([(b"a", b"b\r\n"), (b"", b"")], 1)
+def test_a_server_reads_what_was_meant_or_nothing_is_sent(headers: list[tuple[bytes, bytes]], fixed: int) -> None:
+    """`fixed` of the headers are the document's, the others the client's."""
     try:
-        head = encode_head(ORIGIN, b"POST", b"/v1", headers, 4)
+        head = encode_head(ORIGIN, b"POST", b"/v1", headers[fixed:], 4, tuple(headers[:fixed]))
     except UpstreamUnavailable:
         return
     seen = Parsed(head + b"body")

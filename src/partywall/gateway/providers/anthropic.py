@@ -35,6 +35,7 @@ class Anthropic(Provider):
     def __init__(self, name: str) -> None:
         super().__init__(
             name,
+            _user_id,
             apis=frozenset({Api.MESSAGES, Api.MODELS}),
             forward_headers=frozenset({b"accept", b"anthropic-beta"}),
             forward_query=frozenset({"beta"}),
@@ -51,9 +52,10 @@ class Anthropic(Provider):
             return [_VERSION]
         return [key_header(secret, header or "x-api-key", prefix or ""), _VERSION]
 
-    def _partition(self, api: Api, body: Body, salts: Salts) -> None:
-        if api is Api.MESSAGES:
-            body["metadata"] = {"user_id": salts.user}
+
+def _user_id(api: Api, body: Body, salts: Salts) -> None:
+    if api is Api.MESSAGES:
+        body["metadata"] = {"user_id": salts.user}
 
 
 @lru_cache(maxsize=1024)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Protocol
@@ -23,6 +24,7 @@ from partywall.tenancy import Secret
 __all__ = [
     "Body",
     "Header",
+    "Partition",
     "Provider",
     "Salts",
     "TargetLike",
@@ -64,6 +66,13 @@ class Salts:
             raise ValueError("a salt is 64 lower-case hex digits")
 
 
+Partition = Callable[[Api, Body, Salts], None]
+"""Sets the fields that a provider takes on an API, and no field that it would answer with a 400.
+
+INVARIANT: a field that is set is set always, whatever the client put there.
+"""
+
+
 class TargetLike(Protocol):
     """The part of `providers.targets[]` that a path depends on."""
 
@@ -78,7 +87,7 @@ class TargetLike(Protocol):
 class Provider(ABC):
     """One vendor's or engine's way of being asked. Stateless; one instance serves all tenants."""
 
-    __slots__ = ("apis", "forward_headers", "forward_query", "name", "partitioned")
+    __slots__ = ("_partition", "apis", "forward_headers", "forward_query", "name", "partitioned")
 
     name: str
     apis: frozenset[Api]
@@ -94,6 +103,7 @@ class Provider(ABC):
     def __init__(
         self,
         name: str,
+        partition: Partition,
         *,
         apis: frozenset[Api],
         partitioned: frozenset[Api] = frozenset(),
@@ -101,6 +111,7 @@ class Provider(ABC):
         forward_query: frozenset[str] = frozenset(),
     ) -> None:
         self.name = name
+        self._partition = partition
         self.apis = apis
         self.partitioned = partitioned
         self.forward_headers = forward_headers
@@ -128,13 +139,6 @@ class Provider(ABC):
         # OpenAI's older name for both salts; several vendors route their caches by it. Who takes it gets the tenant's.
         body.pop("user", None)
         self._partition(api, body, salts)
-
-    @abstractmethod
-    def _partition(self, api: Api, body: Body, salts: Salts) -> None:
-        """Set the fields that this provider takes on `api`, and no field that it would answer with a 400.
-
-        INVARIANT: a field that is set is set always, whatever the client put there.
-        """
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name})"

@@ -27,18 +27,15 @@ Sources, read in October 2026:
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from partywall.errors import ConfigError
-from partywall.gateway.providers.base import Body, Header, Provider, Salts, TargetLike, key_header, suffix
+from partywall.gateway.providers.base import Body, Header, Partition, Provider, Salts, TargetLike, key_header, suffix
 from partywall.gateway.wire.api import Api
 from partywall.tenancy import Secret
 
 __all__ = ["AZURE", "LLAMA_CPP", "OLLAMA", "OPENAI", "SGLANG", "TENSORRT_LLM", "VLLM", "OpenAICompatible", "compatible"]
-
-Partition = Callable[[Api, Body, Salts], None]
 
 _GENERATION: Final = frozenset({Api.CHAT, Api.COMPLETIONS, Api.RESPONSES})
 _OPENAI_APIS: Final = _GENERATION | {Api.EMBEDDINGS, Api.MODELS}
@@ -47,19 +44,18 @@ _OPENAI_APIS: Final = _GENERATION | {Api.EMBEDDINGS, Api.MODELS}
 class OpenAICompatible(Provider):
     """A server that takes OpenAI's requests under bearer authentication."""
 
-    __slots__ = ("_fields", "_under_v1")
+    __slots__ = ("_under_v1",)
 
     def __init__(
         self,
         name: str,
-        fields: Partition,
+        partition: Partition,
         *,
         apis: frozenset[Api] = _OPENAI_APIS,
         partitioned: frozenset[Api] = frozenset(),
         under_v1: bool = True,
     ) -> None:
-        super().__init__(name, apis=apis, partitioned=partitioned)
-        self._fields = fields
+        super().__init__(name, partition, apis=apis, partitioned=partitioned)
         self._under_v1 = under_v1
 
     def path(self, api: Api, target: TargetLike) -> bytes:
@@ -73,9 +69,6 @@ class OpenAICompatible(Provider):
         if prefix is None:
             prefix = "Bearer " if header is None or header.lower() == "authorization" else ""
         return [key_header(secret, header or "authorization", prefix)]
-
-    def _partition(self, api: Api, body: Body, salts: Salts) -> None:
-        self._fields(api, body, salts)
 
 
 class _Azure(OpenAICompatible):

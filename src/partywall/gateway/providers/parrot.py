@@ -93,7 +93,7 @@ class Parrot(Provider):
 
     def __init__(self) -> None:
         # It caches nothing, so nothing of it is shared.
-        super().__init__("parrot", apis=frozenset(_SPEECHES), partitioned=frozenset(_SPEECHES))
+        super().__init__("parrot", _show_salts, apis=frozenset(_SPEECHES), partitioned=frozenset(_SPEECHES))
 
     def path(self, api: Api, _target: TargetLike) -> bytes:
         return suffix(api, None, under_v1=True)
@@ -104,9 +104,10 @@ class Parrot(Provider):
         del secret, header, prefix  # it runs in this process and needs none
         return []
 
-    def _partition(self, _api: Api, body: Body, salts: Salts) -> None:
-        body["cache_salt"] = salts.cache
-        body["safety_identifier"] = salts.user
+
+def _show_salts(_api: Api, body: Body, salts: Salts) -> None:
+    body["cache_salt"] = salts.cache
+    body["safety_identifier"] = salts.user
 
 
 PARROT: Final = Parrot()

@@ -3,7 +3,8 @@
 Promises: every call asks the source again, so one tenant's credential is never another's left-over (LESSONS C44) and a
 rotated key counts from the next request. The environment is read each time; a file's content is kept only while its
 identity (device, inode, size, both time stamps) is unchanged. A reference that can't be honoured raises; nothing falls
-back to another credential, an empty one or none.
+back to another credential, an empty one or none. While a source holds what it held, it gives the same `Secret` object,
+so that what was made of one can be known again without comparing secrets.
 
 Doesn't promise: to notice a file rewritten in place twice within one tick of the file system's clock. Replace the file
 (write aside, then rename), as Kubernetes and every editor do.
@@ -15,7 +16,7 @@ import os
 import stat
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from partywall.errors import CredentialUnavailable
 from partywall.tenancy import Secret
@@ -23,6 +24,7 @@ from partywall.tenancy import Secret
 __all__ = ["SecretKind", "SecretRef", "SecretResolver"]
 
 _MAX_BYTES: Final = 64 * 1024
+_MAX_KEPT: Final = 10_000
 _OTHERS: Final = stat.S_IROTH | stat.S_IWOTH
 
 
@@ -46,13 +48,25 @@ class SecretRef:
 _Identity = tuple[int, int, int, int, int]
 
 
-class SecretResolver:
-    """Turns references into secrets. One per process; it holds no tenant's state but unchanged files."""
+class _Variable:
+    """An environment variable as it was read last. No tuple: it would show the value where it is printed."""
 
-    __slots__ = ("_files",)
+    __slots__ = ("key", "secret", "value")
+
+    def __init__(self, key: bytes, value: bytes, secret: Secret) -> None:
+        self.key = key
+        self.value = value
+        self.secret = secret
+
+
+class SecretResolver:
+    """Turns references into secrets. One per process; it holds no tenant's state but unchanged files and variables."""
+
+    __slots__ = ("_files", "_variables")
 
     def __init__(self) -> None:
         self._files: dict[str, tuple[_Identity, Secret]] = {}
+        self._variables: dict[str, _Variable] = {}
 
     def resolve(self, ref: SecretRef) -> Secret:
         """The secret that `ref` names, now.
@@ -63,7 +77,7 @@ class SecretResolver:
         """
         match ref.kind:
             case SecretKind.ENV:
-                return _from_environment(ref.locator)
+                return self._from_environment(ref.locator)
             case SecretKind.FILE:
                 return self._from_file(ref.locator)
             case SecretKind.VAULT | SecretKind.STORE:
@@ -71,6 +85,22 @@ class SecretResolver:
                     f"secret_key_ref `{ref.kind}: {ref.locator}` needs the keys room, which isn't there yet; "
                     "use `env` or `file`"
                 )
+
+    def _from_environment(self, name: str) -> Secret:
+        kept = self._variables.get(name)
+        key = os.fsencode(name) if kept is None else kept.key
+        try:
+            value = os.environb[key]
+        except KeyError:
+            self._variables.pop(name, None)
+            raise CredentialUnavailable(f"environment variable `{name}` is not set") from None
+        if kept is not None and kept.value == value:
+            return kept.secret
+        self._variables.pop(name, None)
+        secret = _checked(value, f"environment variable `{name}`")
+        _make_room(self._variables)
+        self._variables[name] = _Variable(key, value, secret)
+        return secret
 
     def _from_file(self, path: str) -> Secret:
         try:
@@ -85,15 +115,15 @@ class SecretResolver:
             reason = error.strerror if isinstance(error, OSError) else "not a path"
             raise CredentialUnavailable(f"secret file `{path}` can't be read: {reason}") from None
         secret = _checked(text.removesuffix(b"\n"), f"secret file `{path}`")
+        _make_room(self._files)
         self._files[path] = (identity, secret)
         return secret
 
 
-def _from_environment(name: str) -> Secret:
-    value = os.environb.get(os.fsencode(name))
-    if value is None:
-        raise CredentialUnavailable(f"environment variable `{name}` is not set")
-    return _checked(value, f"environment variable `{name}`")
+def _make_room(kept: dict[str, Any]) -> None:
+    # Only documents name places, but they may be reloaded for ever. What is dropped is read again.
+    if len(kept) >= _MAX_KEPT:
+        kept.clear()
 
 
 def _read(path: str) -> tuple[_Identity, bytes]:

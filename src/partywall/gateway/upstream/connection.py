@@ -63,6 +63,11 @@ class Connection(asyncio.Protocol):
     """See the module. Made by the pool, driven by `send` and an `UpstreamResponse`."""
 
     __slots__ = (
+        "_accepts_eof",
+        "_alarm",
+        "_alarm_at",
+        "_awaited",
+        "_deadline",
         "_loop",
         "_owner",
         "_paused",
@@ -87,6 +92,13 @@ class Connection(asyncio.Protocol):
         """Why it was closed, if it was closed for a reason."""
         self._owner = owner
         self._loop = loop
+        self._accepts_eof = route.origin.scheme == "http"
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
+        self._deadline = 0.0
+        """When the wait that goes on, or went on last, is over; on the loop's clock."""
+        self._awaited = (0.0, "")
+        """Within how many seconds the upstream was to do what."""
         self._reader: ResponseReader | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._paused = False
@@ -115,12 +127,13 @@ class Connection(asyncio.Protocol):
             return
         if reader.complete:
             if not reader.reusable:
-                self.close()  # the answer is all here, and nothing more is wanted from this peer
+                self._transport.abort()  # the answer is all here, and nothing more is wanted from this peer
         elif reader.buffered > _HIGH_WATER_BYTES and not self._paused:
             self._paused = True
             self._transport.pause_reading()
-        if reader.status:
-            self._wake()
+        waiter = self._waiter
+        if reader.status and waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def eof_received(self) -> None:
         """The end of a body without a length, or the end of everything. The transport closes itself after this."""
@@ -137,6 +150,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """No more bytes in either direction."""
         self._owner.lost(self)
+        if self._alarm is not None:
+            self._alarm.cancel()
         reader = self._reader
         if reader is not None and reader.complete:
             return
@@ -170,8 +185,7 @@ class Connection(asyncio.Protocol):
             raise RuntimeError("a connection carries one exchange at a time")
         if self.failure is not None:
             raise self.failure
-        accepts_eof = self.route.origin.scheme == "http"
-        reader = self._reader = ResponseReader(is_head_request=is_head_request, accepts_eof=accepts_eof)
+        reader = self._reader = ResponseReader(is_head_request=is_head_request, accepts_eof=self._accepts_eof)
         if len(body) < _JOIN_BELOW_BYTES:
             self._transport.write(head + body)
         else:
@@ -193,10 +207,12 @@ class Connection(asyncio.Protocol):
         """The answer was read to its end: go back to the pool if nothing is amiss, else close."""
         reader, self._reader = self._reader, None
         self._used = True
-        self._resume()
+        if self._paused:
+            self._resume()
+        transport = self._transport
         # An answer that came before the request was written out leaves the rest of that request in the way.
-        clean = reader is not None and reader.reusable and self._transport.get_write_buffer_size() == 0
-        if clean and not self._transport.is_closing():
+        clean = reader is not None and reader.reusable and transport.get_write_buffer_size() == 0
+        if clean and not transport.is_closing():
             self._owner.finished(self)
         else:
             self.close()
@@ -218,7 +234,11 @@ class Connection(asyncio.Protocol):
         if self._waiter is not None:
             raise RuntimeError("one task reads an answer, not two")
         waiter = self._waiter = self._loop.create_future()
-        timer = self._loop.call_at(deadline, self._expire, limit_seconds, what)
+        self._deadline = deadline
+        self._awaited = limit_seconds, what
+        # INVARIANT: while anybody waits, an alarm is set for the deadline or earlier.
+        if self._alarm is None or self._alarm_at > deadline:
+            self._set_alarm()
         try:
             await waiter
         except BaseException:
@@ -226,14 +246,26 @@ class Connection(asyncio.Protocol):
             self.fail("was asked by a request that has been cancelled")
             raise
         finally:
-            timer.cancel()
             self._waiter = None
         if self.failure is not None:
             raise self.failure
 
-    def _expire(self, limit_seconds: float, what: str) -> None:
+    def _set_alarm(self) -> None:
+        # One for the connection, not one for each wait: a wait that ends in time leaves it as it is, and when it rings
+        # it is set anew for the wait that goes on then. So most waits cost no timer, and none ends early or late.
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._alarm_at = self._deadline
+        self._alarm = self._loop.call_at(self._deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
         if self._waiter is None or self._waiter.done():
-            return  # the answer and the deadline came in the same turn of the loop; the answer counts
+            return  # nobody waits; or answer and deadline came in the same turn of the loop, and the answer counts
+        if self._deadline > self._alarm_at:
+            self._set_alarm()
+            return
+        limit_seconds, what = self._awaited
         text = f"`{self.route.origin}` took longer than {limit_seconds:g} s to {what}"
         self._fail_with(UpstreamUnavailable(text, status=504))
 

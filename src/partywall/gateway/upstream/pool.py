@@ -23,7 +23,7 @@ from partywall.errors import UpstreamUnavailable
 from partywall.gateway.upstream.address import Address, resolve
 from partywall.gateway.upstream.connection import ClosedBeforeAnswer, Connection, PoolKey, Route
 from partywall.gateway.upstream.origin import Origin
-from partywall.gateway.upstream.request import encode_head
+from partywall.gateway.upstream.request import Header, encode_head
 from partywall.gateway.upstream.response import UpstreamResponse
 from partywall.gateway.upstream.shelf import IdleShelf
 
@@ -65,8 +65,9 @@ class UpstreamPool:
         *,
         method: bytes,
         path: bytes,
-        headers: Sequence[tuple[bytes, bytes]],
+        headers: Sequence[Header],
         body: bytes,
+        fixed_headers: tuple[Header, ...] = (),
         head_timeout_seconds: float,
         chunk_timeout_seconds: float | None = None,
         allow_private: bool = False,
@@ -74,6 +75,7 @@ class UpstreamPool:
         """Send one request and return when the headers of its answer are there.
 
         `path` is the whole request target. `headers` have lower-case names; those about the connection are left out.
+        `fixed_headers` come before them: what the document gives this target, the same for each request.
         `head_timeout_seconds` runs from the write; `chunk_timeout_seconds` (by default the same) bounds each wait
         for more of the body.
 
@@ -81,7 +83,7 @@ class UpstreamPool:
             UpstreamUnavailable: 502 when the upstream can't be reached, may not be, or doesn't speak HTTP/1.1;
                 504 when it is too slow; 503 when the pool is closed.
         """
-        head = encode_head(origin, method, path, headers, len(body))
+        head = encode_head(origin, method, path, headers, len(body), fixed_headers)
         route = Route(key, origin, allow_private)
         is_head = method == b"HEAD"
         chunk_timeout = head_timeout_seconds if chunk_timeout_seconds is None else chunk_timeout_seconds

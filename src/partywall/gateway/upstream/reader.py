@@ -48,12 +48,11 @@ class ResponseReader:
     `accepts_eof` is false over TLS: there the end of the stream may have been forged by anyone on the path, because
     event loops don't tell a bare one from a signed one (RFC 9112, section 9.8).
 
-    The `on_*` methods are httptools' names for its events and are called by nobody else.
+    The `on_*` methods are httptools' names for its events; nobody else calls them, but for `on_body` in here.
     """
 
     __slots__ = (
         "_accepts_eof",
-        "_body",
         "_chunk_overhead",
         "_code",
         "_framing",
@@ -63,12 +62,13 @@ class ResponseReader:
         "_keep_alive",
         "_parser",
         "_remaining",
-        "_surplus",
         "_tail",
         "complete",
         "headers",
+        "reusable",
         "started",
         "status",
+        "untaken",
     )
 
     def __init__(self, *, is_head_request: bool = False, accepts_eof: bool = True) -> None:
@@ -78,6 +78,10 @@ class ResponseReader:
         self.started = False
         """Whether any byte has arrived."""
         self.complete = False
+        self.reusable = False
+        """Whether the connection is provably at the start of a next response."""
+        self.untaken: bytes | bytearray = b""
+        """The decoded bytes that wait to be taken."""
         self._is_head_request = is_head_request
         self._accepts_eof = accepts_eof
         self._head = b""
@@ -86,32 +90,24 @@ class ResponseReader:
         self._parser: HttpResponseParser | None = None
         self._code = _UNREAD
         self._keep_alive = False
-        self._surplus = False
         self._remaining = _UNTIL_EOF
-        self._body = bytearray()
         self._tail = b""
         self._chunk_overhead = 0
 
     @property
     def buffered(self) -> int:
         """How many decoded bytes wait to be taken."""
-        return len(self._body)
-
-    @property
-    def reusable(self) -> bool:
-        """Whether the connection is provably at the start of a next response."""
-        return self.complete and self._keep_alive and not self._surplus
+        return len(self.untaken)
 
     @property
     def known_bytes(self) -> int:
         """How many untaken body bytes there are for certain: those buffered, and those declared and still to come."""
-        return len(self._body) + max(self._remaining, 0)
+        return len(self.untaken) + max(self._remaining, 0)
 
     def take(self) -> bytes:
         """The body bytes decoded since the last call; empty when there are none."""
-        data = bytes(self._body)
-        self._body.clear()
-        return data
+        data, self.untaken = self.untaken, b""
+        return bytes(data)
 
     def feed(self, data: bytes) -> None:
         """Read what the socket gave.
@@ -125,11 +121,17 @@ class ResponseReader:
             if not data:
                 return
         if self.complete:
-            self._surplus = True
+            self.reusable = False
+        elif len(data) == self._remaining and not self.untaken:
+            # Most answers that are no streams: the whole body in one segment, most often the head's.
+            self.untaken = data
+            self._remaining = 0
+            self.complete = True
+            self.reusable = self._keep_alive
         elif self._parser is not None:
             self._feed_chunks(self._parser, data)
         elif self._remaining == _UNTIL_EOF:
-            self._body += data
+            self.on_body(data)
         else:
             self._feed_counted(data)
 
@@ -209,12 +211,13 @@ class ResponseReader:
         if self._is_head_request or self._code in (204, 304):
             self.complete = True
             # A 204 that speaks of a body may be followed by one.
-            self._keep_alive &= self._code != 204 or not (length or codings)
+            self.reusable = self._keep_alive and (self._code != 204 or not (length or codings))
         elif codings:
             self._parser = parser
         elif length is not None:
             self._remaining = length
             self.complete = length == 0
+            self.reusable = self.complete and self._keep_alive
         elif not self._accepts_eof:
             raise ProtocolViolation("declared no length, so that its answer could be cut short unnoticed")
 
@@ -236,27 +239,28 @@ class ResponseReader:
     # -- The body ---
 
     def _feed_counted(self, data: bytes) -> None:
-        if len(data) > self._remaining:
-            self._surplus = True
+        surplus = len(data) > self._remaining
+        if surplus:
             data = data[: self._remaining]
-        self._body += data
+        self.on_body(data)
         self._remaining -= len(data)
         self.complete = self._remaining == 0
+        self.reusable = self.complete and self._keep_alive and not surplus
 
     def _feed_chunks(self, parser: HttpResponseParser, data: bytes) -> None:
-        before = len(self._body)
+        before = len(self.untaken)
         try:
             parser.feed_data(data)
         except HttpParserError as err:
             self._parser = None
             if not self.complete:
                 raise ProtocolViolation(f"sent malformed chunks: {err}") from None
-            self._surplus = True
+            self._keep_alive = False
         self._tail = (self._tail + data[-5:])[-5:]
         if self.complete:
             self._parser = None
-            self._surplus = self._surplus or not self._ends_at_last_chunk()
-        elif len(self._body) != before:
+            self.reusable = self._keep_alive and self._ends_at_last_chunk()
+        elif len(self.untaken) != before:
             self._chunk_overhead = 0
         else:
             self._bound_overhead(len(data))
@@ -275,11 +279,6 @@ class ResponseReader:
 
     # -- What httptools calls ---
 
-    def on_message_begin(self) -> None:
-        """A second message in one segment."""
-        if self.complete:
-            self._surplus = True
-
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header of the head; after the head, a trailer."""
         if self.status:
@@ -290,16 +289,25 @@ class ResponseReader:
             self._framing.append(field)
 
     def on_headers_complete(self) -> None:
-        """llhttp and we agree where the head ends."""
+        """llhttp and we agree where the head ends; or a second message follows in one segment."""
         parser = self._parser
-        if parser is not None and not self.status:
+        if self.complete:
+            self._keep_alive = False
+        elif parser is not None and not self.status:
             self._code = parser.get_status_code()
             self._keep_alive = parser.should_keep_alive()
 
     def on_body(self, data: bytes) -> None:
-        """The content of a chunk."""
-        if not self.complete:
-            self._body += data
+        """The content of a chunk, or a piece of another body. Where nothing waits, it is kept as it is."""
+        if self.complete:
+            return
+        if not self.untaken:
+            self.untaken = data
+        elif isinstance(self.untaken, bytearray):
+            self.untaken += data
+        else:
+            self.untaken = bytearray(self.untaken)
+            self.untaken += data
 
     def on_message_complete(self) -> None:
         """The last chunk's end. (llhttp also says so at the end of a head without a body, which isn't asked here.)"""

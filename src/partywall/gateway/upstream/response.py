@@ -31,7 +31,7 @@ class UpstreamResponse:
         self._reader = reader
         self._chunk_timeout_seconds = chunk_timeout_seconds
         self._failure: UpstreamUnavailable | None = None
-        if reader.complete and not reader.buffered:
+        if reader.complete and not reader.untaken:
             self._finish()
 
     async def read(self, limit_bytes: int) -> bytes:
@@ -40,7 +40,14 @@ class UpstreamResponse:
         Raises:
             UpstreamUnavailable: it is longer than `limit_bytes`, broke off or isn't HTTP (502), or it stalled (504).
         """
-        if self._reader.known_bytes > limit_bytes:
+        reader = self._reader
+        if reader.complete and self._connection is not None:
+            body = reader.take()
+            if len(body) > limit_bytes:
+                raise self._too_long(limit_bytes)
+            self._finish()
+            return body
+        if reader.known_bytes > limit_bytes:
             raise self._too_long(limit_bytes)
         body = await self._next()
         if self._connection is None and len(body) <= limit_bytes:
@@ -82,7 +89,8 @@ class UpstreamResponse:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the connection unless the body has been read to its end."""
-        self.abort()
+        if self._connection is not None:
+            self.abort()
 
     async def _next(self) -> bytes:
         """What has arrived, after a wait if need be; empty at the end."""
