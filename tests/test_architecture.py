@@ -88,7 +88,7 @@ PLANTED = {
     "a library in tenancy": ("tenancy/ids.py", "import orjson", "Tenancy and errors"),
     "a library in errors": ("errors.py", "import pydantic", "Tenancy and errors"),
     "a socket in policy": ("policy/globs.py", "import socket", "Sockets"),
-    "a server in the platform": ("platform/source.py", "import uvicorn", "Sockets"),
+    "an event loop in the platform": ("platform/source.py", "import uvloop", "Sockets"),
 }
 
 

@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
-import uvicorn
-from uvicorn.server import ServerState
 
-from partywall.gateway import cycle, protocol
-from partywall.gateway.http import ClientGone
-from partywall.gateway.protocol import GatewayProtocol
+from partywall.gateway import clients, protocol
+from partywall.gateway.clients import Clients
+from partywall.gateway.http import ClientGone, DisconnectWatch, Request, Responder
+from partywall.gateway.protocol import App, GatewayProtocol
 
 SECONDS = 0.2
 GET = b"GET / HTTP/1.1\r\nhost: g\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nhost: g\r\ncontent-length: 10\r\n\r\n"
-App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
@@ -31,36 +28,34 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(protocol, "HEADER_SECONDS", SECONDS)
 
 
-async def answers_at_once(_scope: Any, _receive: Any, send: Any) -> None:
+async def answers_at_once(_request: Request, responder: Responder) -> None:
     """Doesn't wait for the body, as a refusal doesn't."""
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-    await send({"type": "http.response.body", "body": b"ok"})
+    await responder.whole(200, [], b"ok")
 
 
-async def answers_slowly(_scope: Any, _receive: Any, send: Any) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
-    await send({"type": "http.response.body", "body": b"sl", "more_body": True})
+async def answers_slowly(_request: Request, responder: Responder) -> None:
+    await responder.start(200, [])
+    await responder.write(b"sl")
     await asyncio.sleep(3 * SECONDS)
-    await send({"type": "http.response.body", "body": b"ow"})
+    await responder.end(b"ow")
+
+
+SLOWLY = b"2\r\nsl\r\n2\r\now\r\n0\r\n\r\n"
 
 
 @asynccontextmanager
 async def served(app: App) -> AsyncIterator[tuple[StreamReader, StreamWriter]]:
     """One connection to `app`."""
-    config = uvicorn.Config(app, http=GatewayProtocol, ws="none", lifespan="off", log_config=None, server_header=False)
-    config.load()
-    state = ServerState()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(
-        lambda: GatewayProtocol(config=config, server_state=state, app_state={}), "127.0.0.1", 0
-    )
+    connected = Clients(loop, tick_seconds=SECONDS / 10)
+    server = await loop.create_server(lambda: GatewayProtocol(app, connected, loop), "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     try:
         yield reader, writer
     finally:
         writer.close()
         server.close()
-        await asyncio.gather(*state.tasks, return_exceptions=True)
+        await connected.aclose(grace_seconds=5)
 
 
 def everything_after(*pieces: bytes, app: App = answers_at_once, pause: float = 0.0) -> bytes:
@@ -108,7 +103,7 @@ def test_a_slow_head_behind_an_answer() -> None:
 
 
 def test_a_body_that_never_comes_after_its_refusal() -> None:
-    """One answer, no second one, and the end; uvicorn's keep-alive timer is off once a byte has come."""
+    """One answer, no second one, and the end; and the time for the rest runs once a byte of it has come."""
     said = everything_after(POST, b"a", b"b", pause=SECONDS / 5)
     assert said.count(b"HTTP/1.1") == 1
     assert said.endswith(b"ok")
@@ -148,37 +143,39 @@ def test_a_body_that_comes_late_is_passed_over() -> None:
     ids=["slow", "malformed", "no HTTP", "too large"],
 )
 def test_what_follows_spoils_no_answer(second: bytes) -> None:
-    """uvicorn writes its 400 at once, into the middle of the answer that is going out."""
+    """A 400 written at once would land in the middle of the answer that is going out."""
     said = everything_after(GET, second, app=answers_slowly, pause=SECONDS / 5)
     assert said.count(b"HTTP/1.1") == 1
-    assert said.endswith(b"slow")
+    assert said.endswith(SLOWLY)
 
 
 def test_what_follows_in_the_same_segment_spoils_no_answer() -> None:
     for second in (b"\x00", b"GET / HTTP/1.1\r\nbad header\r\n\r\n"):
         said = everything_after(GET + GET + second, app=answers_slowly)
         assert said.count(b"HTTP/1.1 200 ") == said.count(b"HTTP/1.1") == 2
-        assert said.endswith(b"slow")
+        assert said.endswith(SLOWLY)
 
 
 def test_a_body_that_is_malformed_is_answered() -> None:
-    async def reads(_scope: Any, receive: Any, _send: Any) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+    async def reads(request: Request, _responder: Responder) -> None:
+        await request.body(limit_bytes=100, timeout_seconds=5)
 
     bad = b"POST / HTTP/1.1\r\nhost: g\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n"
     assert everything_after(bad, app=reads).startswith(b"HTTP/1.1 400 ")
 
 
 def test_the_running_request_hears_of_the_end_behind_others() -> None:
-    """uvicorn tells the newest request of a connection alone; the one that runs would go on for nobody."""
+    """Others wait behind it on the connection; it would go on for nobody."""
 
     async def main() -> str:
         heard: asyncio.Queue[str] = asyncio.Queue()
 
-        async def app(_scope: Any, receive: Any, _send: Any) -> None:
-            await receive()
-            heard.put_nowait((await receive())["type"])
+        async def app(request: Request, _responder: Responder) -> None:
+            try:
+                with DisconnectWatch(request):
+                    await asyncio.sleep(5)
+            except ClientGone:
+                heard.put_nowait("gone")
 
         async with served(app) as (_, writer):
             writer.write(GET + GET + GET)
@@ -186,16 +183,14 @@ def test_the_running_request_hears_of_the_end_behind_others() -> None:
             writer.close()
             return await asyncio.wait_for(heard.get(), 5)
 
-    assert asyncio.run(main()) == "http.disconnect"
+    assert asyncio.run(main()) == "gone"
 
 
 def test_trailers_go_nowhere() -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        while (await receive()).get("more_body"):
-            pass
-        names = b",".join(name for name, _ in scope["headers"])
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"<" + names + b">"})
+    async def app(request: Request, responder: Responder) -> None:
+        await request.body(limit_bytes=100, timeout_seconds=5)
+        names = b",".join(name for name, _ in request.headers)
+        await responder.whole(200, [], b"<" + names + b">")
 
     start = b"POST / HTTP/1.1\r\nhost: g\r\ntransfer-encoding: chunked\r\n\r\n"
     for pieces in [
@@ -213,7 +208,7 @@ def test_too_many_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_more_connections_than_descriptors_allow_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "MAX_CONNECTIONS", 0)
+    monkeypatch.setattr(clients, "MAX_CONNECTIONS", 0)
 
     async def main() -> bytes:
         async with served(answers_at_once) as (reader, writer):
@@ -227,14 +222,14 @@ def test_more_connections_than_descriptors_allow_are_dropped(monkeypatch: pytest
 
 
 def test_a_client_that_never_reads_gives_up_its_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cycle, "WRITE_SECONDS", SECONDS)
+    monkeypatch.setattr(protocol, "WRITE_SECONDS", SECONDS)
     ended = asyncio.Event()
 
-    async def talks_on(_scope: Any, _receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+    async def talks_on(_request: Request, responder: Responder) -> None:
+        await responder.start(200, [])
         try:
             while True:
-                await send({"type": "http.response.body", "body": b"x" * 65_536, "more_body": True})
+                await responder.write(b"x" * 65_536)
                 await asyncio.sleep(0)
         except ClientGone:
             ended.set()

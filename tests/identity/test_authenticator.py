@@ -92,8 +92,8 @@ def test_duplicate_headers(door: OpenDoor, keys: Keys) -> None:
 
 
 def test_every_place_must_hold(door: OpenDoor, keys: Keys) -> None:
-    for settings in ({}, {"key_header": GATEWAY_KEY}):
-        opened = door(**settings)
+    for changes in ({}, {"key_header": GATEWAY_KEY}):
+        opened = door(**changes)
         opened.admit((b"authorization", b"Bearer " + keys.alpha), (b"x-api-key", keys.alpha))
         for other in (keys.unknown, b"Basic eDp5", b"a.b.c"):
             opened.refuse(InvalidCredential, ".", (b"authorization", other), (b"x-api-key", keys.alpha))

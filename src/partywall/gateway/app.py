@@ -1,7 +1,7 @@
-"""The ASGI application: the edge where sockets end and the pipeline begins.
+"""The application: the edge where connections end and the pipeline begins.
 
 Promises: every request is either one of the listed public or operator endpoints, or goes through the pipeline. There is
-no other way in: WebSockets are refused, and nothing is mounted.
+no other way in: nothing is upgraded, and nothing is mounted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from partywall.errors import CredentialUnavailable
 from partywall.gateway.endpoints import ENDPOINTS, Guard
 from partywall.gateway.exchange import Exchange
 from partywall.gateway.forward import Forwarder
-from partywall.gateway.http import Message, Receive, Request, Responder, Send
+from partywall.gateway.http import Request, Responder
 from partywall.gateway.operator import answer_operator
 from partywall.gateway.pipeline import Pipeline
 from partywall.gateway.providers import SecretResolver
@@ -31,7 +31,7 @@ _PLAIN: Final = [(b"content-type", b"application/json"), (b"cache-control", b"no
 
 
 class Gateway:
-    """A raw ASGI 3 application over one open `Platform`. Made inside the event loop that runs it."""
+    """Answers requests over one open `Platform`. Made inside the event loop that runs it."""
 
     def __init__(self, platform: Platform) -> None:
         server = platform.snapshot.server
@@ -59,23 +59,15 @@ class Gateway:
         """Close the connections to upstreams."""
         await self._pool.aclose()
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            raise RuntimeError(f"unexpected ASGI scope `{scope['type']}`")
-
-    async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
-        request, responder = Request(scope, receive), Responder(send)
+    async def __call__(self, request: Request, responder: Responder) -> None:
+        """Answer one request, whatever it is."""
+        exchange = Exchange(request, responder, self._serving)
         if request.path in _PUBLIC:
             await self._public(request, responder)
         elif request.path in _OPERATOR:
-            await answer_operator(Exchange(request, responder, self._serving), self._platform)
+            await answer_operator(exchange, self._platform)
         else:
-            await self._pipeline.handle(Exchange(request, responder, self._serving))
+            await self._pipeline.handle(exchange)
 
     async def _public(self, request: Request, responder: Responder) -> None:
         if request.method not in ("GET", "HEAD"):

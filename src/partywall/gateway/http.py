@@ -1,51 +1,103 @@
-"""The edge: one ASGI exchange as a request and a responder.
+"""The edge: one HTTP exchange as a request and a responder.
 
-Promises: a body is read within its size and time or refused; a client that hangs up cancels the work done for it; what
-is written carries the headers that keep tenants' answers out of shared caches.
+Promises: a body is read within its size and time or refused; a client that hangs up cancels the work done for it; a
+client that doesn't read its answer gives up its connection.
 
-Doesn't promise: HTTP parsing. The server (uvicorn with httptools) has done that, strictly, before we are called.
+Doesn't promise: HTTP parsing. `protocol` has done that, strictly, before a `Request` exists.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, Literal, Self
+import time
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import Any, Final, Literal, Protocol, Self
 
 from partywall.errors import BadRequest, PayloadTooLarge, RequestTimedOut
 
-__all__ = ["ASGIApp", "ClientGone", "DisconnectWatch", "Header", "Request", "Responder"]
+__all__ = ["WRITE_SECONDS", "ClientGone", "DisconnectWatch", "Header", "Link", "Request", "Responder"]
 
 Header = tuple[bytes, bytes]
-Message = MutableMapping[str, Any]  # ASGI's own type: its messages are open dictionaries
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Message, Receive, Send], Awaitable[None]]
 
+WRITE_SECONDS: Final = 60.0
+"""How long a client may leave what was written unread, before it counts as gone."""
 _DRAIN_FACTOR: Final = 8
 """A body that is too large is read to its end, up to this many limits, so that the client gets to read the refusal."""
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
 class ClientGone(Exception):
     """The client hung up before its answer was complete."""
 
 
+class Link(Protocol):
+    """What a request and its responder need of the connection that they came over."""
+
+    transport: asyncio.Transport
+
+    def hold(self, *, held: bool) -> None:
+        """Stop reading from the client, or go on."""
+
+    def answered(self, request: Request) -> None:
+        """The answer to `request` is complete."""
+
+    async def drained(self) -> None:
+        """Return when the client has read enough for more to be written."""
+
+
 class Request:
-    """One HTTP request. `headers` are as they came; `header_map` joins repeated ones with a comma."""
+    """One HTTP request. `headers` are as they came, names in lower case; `header_map` joins repeated ones."""
 
-    __slots__ = ("_receive", "header_map", "headers", "method", "path", "query", "task")
+    __slots__ = (
+        "_buffer",
+        "_is_watched",
+        "_link",
+        "_waiter",
+        "answered",
+        "begun",
+        "complete",
+        "expects_continue",
+        "gone",
+        "header_map",
+        "headers",
+        "is_http_10",
+        "keep_alive",
+        "method",
+        "path",
+        "query",
+        "task",
+    )
 
-    def __init__(self, scope: Message, receive: Receive) -> None:
-        self.method: str = scope["method"]
+    task: asyncio.Task[Any]
+    """The task that serves this request, and that is cancelled when nobody waits for the answer any more."""
+
+    def __init__(self, link: Link, method: str, path: str, query: bytes, headers: list[Header]) -> None:
+        self.method = method
         # INVARIANT: the path as it was sent. Decoded, `/%61dmin` would be a second spelling, which rules of a proxy in
         # front of us don't know.
-        self.path: str = scope["raw_path"].decode("latin-1")
-        self.query: bytes = scope["query_string"]
-        self.headers: list[Header] = scope["headers"]
-        self.header_map: dict[bytes, bytes] = _joined(self.headers)
-        self.task = _current_task()
-        """The task that serves this request, and that is cancelled when nobody waits for the answer any more."""
-        self._receive = receive
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.header_map = header_map = dict(headers)
+        if len(header_map) < len(headers):
+            self.header_map = header_map = _joined(headers)
+        self.expects_continue = header_map.get(b"expect", b"").lower() == b"100-continue"
+        self.is_http_10 = False
+        self.keep_alive = True
+        self.complete = False
+        """The whole body has come."""
+        self.begun = False
+        """Some of the answer has gone out."""
+        self.answered = False
+        """All of it has."""
+        self.gone = False
+        """The client has hung up."""
+        self._link = link
+        self._buffer = b""
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_watched = False
 
     async def body(self, *, limit_bytes: int, timeout_seconds: float) -> bytes:
         """The whole body.
@@ -58,136 +110,186 @@ class Request:
         """
         if self.header_map.get(b"content-encoding", b"identity") != b"identity":
             raise BadRequest("compressed request body", public_message="Compressed request bodies are not accepted.")
-        with _Deadline(self.task, timeout_seconds):
-            return await self._read(limit_bytes)
+        if self.complete and len(self._buffer) <= limit_bytes:
+            body, self._buffer = self._buffer, b""
+            return body
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await self._read(limit_bytes)
+        except TimeoutError:
+            raise RequestTimedOut(f"the body did not arrive within {timeout_seconds:g} s") from None
 
     async def _read(self, limit_bytes: int) -> bytes:
-        chunks: list[bytes] = []
-        size, more = 0, True
-        while more and size <= limit_bytes * _DRAIN_FACTOR:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            chunk: bytes = message.get("body", b"")
-            more = message.get("more_body", False)
-            size += len(chunk)
+        if self.expects_continue and not self.complete:
+            self.expects_continue = False
+            self._link.transport.write(_CONTINUE)
+        parts = bytearray()
+        size = 0
+        while size <= limit_bytes * _DRAIN_FACTOR:
+            size += len(self._buffer)
             if size <= limit_bytes:
-                chunks.append(chunk)
+                parts += self._buffer
+            self._buffer = b""
+            if self.complete:
+                break
+            if self.gone:
+                raise ClientGone
+            self._link.hold(held=False)
+            await self._more()
         if size > limit_bytes:
             raise PayloadTooLarge(f"{size} bytes; at most {limit_bytes} are accepted")
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return bytes(parts)
 
-    async def until_gone(self) -> None:
-        """Return when the client has hung up. Only after the body was read."""
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+    async def _more(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    # -- What the connection tells ---
+
+    def feed(self, data: bytes) -> int:
+        """A piece of the body has come. Returns how many bytes wait to be taken."""
+        self._buffer = self._buffer + data if self._buffer else data
+        self._wake()
+        return len(self._buffer)
+
+    def end(self) -> None:
+        """The body is whole."""
+        self.complete = True
+        self._wake()
+
+    def lost(self) -> None:
+        """The client has hung up."""
+        self.gone = True
+        self._wake()
+        if self._is_watched:
+            self.task.cancel()
+
+    # -- What `DisconnectWatch` asks ---
+
+    def begin_watch(self) -> None:
+        """From now on a client that hangs up cancels the task. Raises ClientGone when it has done so already."""
+        if self.gone:
+            raise ClientGone
+        self._is_watched = True
+        self._link.hold(held=False)  # who isn't read from can't be seen to leave
+
+    def end_watch(self) -> None:
+        """The task is not cancelled any more."""
+        self._is_watched = False
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
 
 class Responder:
-    """Writes one answer. Knows whether any of it has gone out."""
+    """Writes one answer. To a client that has hung up it writes nothing, and says nothing of it.
 
-    __slots__ = ("_send", "started")
+    What is written carries no byte of a client's or an upstream's in its head but the request id, which we made.
+    """
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.started = False
+    __slots__ = ("_chunked", "_link", "_request")
+
+    def __init__(self, link: Link, request: Request) -> None:
+        self._link = link
+        self._request = request
+        self._chunked = False
+
+    @property
+    def started(self) -> bool:
+        """Whether any of the answer has gone out."""
+        return self._request.begun
 
     async def whole(self, status: int, headers: list[Header], body: bytes) -> None:
-        """Write a complete answer."""
-        at_once = getattr(self._send, "whole", None)  # our own server's; any other speaks plain ASGI
-        if at_once is not None:
-            self.started = True
-            await at_once(status, headers, body)
-            return
-        await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
-        await self.end(body)
+        """Write a complete answer, at once. `headers` lack the length."""
+        head = self._begin(status, headers) + b"content-length: %d\r\n\r\n" % len(body)
+        self._put(head if self._request.method == "HEAD" else head + body)
+        self._link.answered(self._request)
 
     async def start(self, status: int, headers: list[Header]) -> None:
-        """Write the status and headers."""
-        self.started = True
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        """Write the status and headers of an answer whose length isn't known."""
+        head = self._begin(status, headers)
+        # HTTP/1.0 knows no chunks: the end of the connection ends the answer.
+        self._chunked = not self._request.is_http_10
+        self._put(head + (b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"))
 
     async def write(self, chunk: bytes) -> None:
-        """Write a piece of the body; waits while the client reads slowly."""
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        """Write a piece of the body; waits while the client reads slowly.
+
+        Raises:
+            ClientGone: it doesn't read at all.
+        """
+        if chunk:
+            self._put(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._chunked else chunk)
+            await self._link.drained()
 
     async def end(self, chunk: bytes = b"") -> None:
         """Write the last piece."""
-        await self._send({"type": "http.response.body", "body": chunk, "more_body": False})
+        await self.write(chunk)
+        if self._chunked:
+            self._put(b"0\r\n\r\n")
+        self._link.answered(self._request)
 
+    def _put(self, data: bytes) -> None:
+        if not self._link.transport.is_closing():
+            self._link.transport.write(data)
 
-class _Deadline:
-    """`asyncio.timeout` for the one purpose here, at a third of its cost: every request passes through it."""
-
-    __slots__ = ("_expired", "_handle", "_seconds", "_task")
-
-    def __init__(self, task: asyncio.Task[Any], seconds: float) -> None:
-        self._task = task
-        self._seconds = seconds
-        self._expired = False
-
-    def __enter__(self) -> None:
-        self._handle = asyncio.get_running_loop().call_later(self._seconds, self._expire)
-
-    def _expire(self) -> None:
-        self._expired = True
-        self._task.cancel()
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> Literal[False]:
-        self._handle.cancel()
-        if self._expired and kind is asyncio.CancelledError and self._task.uncancel() == 0:
-            raise RequestTimedOut(f"the body did not arrive within {self._seconds:g} s")
-        return False
+    def _begin(self, status: int, headers: list[Header]) -> bytes:
+        if self._request.begun:
+            raise RuntimeError("an answer has begun already")
+        self._request.begun = True
+        parts = [_STATUS_LINES[status], _dates.line()]
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+        if not self._request.keep_alive:
+            parts.append(b"connection: close\r\n")
+        return b"".join(parts)
 
 
 class DisconnectWatch:
-    """Cancels the current task when its client hangs up, so that nobody pays for an answer without a reader.
+    """Cancels the request's task when its client hangs up, so that nobody pays for an answer without a reader."""
 
-    The watch begins after `_GRACE_SECONDS`: most answers are through by then and cost only a timer.
-    """
-
-    __slots__ = ("_handle", "_request", "_watcher", "gone")
-
-    _GRACE_SECONDS: Final = 0.05
+    __slots__ = ("_request",)
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._watcher: asyncio.Task[None] | None = None
-        self.gone = False
 
     def __enter__(self) -> Self:
-        self._handle = asyncio.get_running_loop().call_later(self._GRACE_SECONDS, self._begin)
+        self._request.begin_watch()
         return self
 
-    def _begin(self) -> None:
-        self._watcher = asyncio.get_running_loop().create_task(self._watch())
-
-    async def _watch(self) -> None:
-        await self._request.until_gone()
-        self.gone = True
-        self._request.task.cancel()
-
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> Literal[False]:
-        self._handle.cancel()
-        if self._watcher is not None:
-            self._watcher.cancel()
-        if self.gone and kind is asyncio.CancelledError and self._request.task.uncancel() == 0:
+        request = self._request
+        request.end_watch()
+        if request.gone and kind is asyncio.CancelledError and request.task.uncancel() == 0:
             raise ClientGone
         return False
 
 
-def _current_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("a request is answered in a task of its own")
-    return task
+class _Dates:
+    """The `date` header, written anew once a second (RFC 9110, section 6.6.1)."""
+
+    __slots__ = ("_line", "_second")
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._line = b""
+
+    def line(self) -> bytes:
+        now = int(time.time())
+        if now != self._second:
+            self._second, self._line = now, f"date: {formatdate(now, usegmt=True)}\r\n".encode()
+        return self._line
+
+
+_dates: Final = _Dates()
 
 
 def _joined(headers: list[Header]) -> dict[bytes, bytes]:
-    joined = dict(headers)
-    if len(joined) < len(headers):
-        values: dict[bytes, list[bytes]] = {}
-        for name, value in headers:
-            values.setdefault(name, []).append(value)
-        joined = {name: b", ".join(parts) for name, parts in values.items()}
-    return joined
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        values.setdefault(name, []).append(value)
+    return {name: b", ".join(parts) for name, parts in values.items()}

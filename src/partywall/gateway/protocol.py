@@ -1,77 +1,98 @@
-"""uvicorn's HTTP protocol, with the limits that it lacks.
+"""HTTP/1.1 as it is served: one client's connection, over llhttp (the parser of Node.js, through httptools).
 
 Promises: a head arrives within `HEADER_SECONDS` and `MAX_HEADER_BYTES` or the connection ends, and so it does when the
-rest of a refused request, a trailer or stray bytes would hold it; trailers are never taken for headers; what is
-malformed, or one too many, spoils no answer to the requests before it on the same connection.
+rest of a refused request, a trailer or stray bytes would hold it; trailers are never taken for headers; requests of one
+connection are answered one after the other, in their order; what is malformed, or one too many, spoils no answer to the
+requests before it; nothing is spoken but HTTP/1.1, whatever upgrade is asked for.
 
-Doesn't promise: a limit on connections, or a time for the body, which is the pipeline's.
+Doesn't promise: a time for the body, which is the pipeline's; a limit on connections, which is `clients`'.
 """
 
 from __future__ import annotations
 
 import asyncio
-import resource
-from typing import Final
+import logging
+import math
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, cast
 
-from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+import httptools
 
-from partywall.gateway.cycle import run
+from partywall.gateway.clients import Clients
+from partywall.gateway.http import WRITE_SECONDS, ClientGone, Header, Request, Responder
 
-__all__ = ["HEADER_SECONDS", "MAX_HEADER_BYTES", "MAX_PIPELINED", "GatewayProtocol"]
+__all__ = ["HEADER_SECONDS", "KEEP_ALIVE_SECONDS", "MAX_HEADER_BYTES", "MAX_PIPELINED", "App", "GatewayProtocol"]
+
+App = Callable[[Request, Responder], Awaitable[None]]
 
 HEADER_SECONDS: Final = 20.0
+KEEP_ALIVE_SECONDS: Final = 75.0
 MAX_HEADER_BYTES: Final = 64 * 1024
 MAX_PIPELINED: Final = 32
 """Requests of one connection that may wait for an answer at once."""
+_HIGH_WATER_BYTES: Final = 64 * 1024
+"""A body that nobody takes is read no further than this."""
 _TOO_LARGE: Final = b"HTTP/1.1 431 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_SLOW: Final = b"HTTP/1.1 408 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _MALFORMED: Final = b"HTTP/1.1 400 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+_log = logging.getLogger("partywall.gateway")
 
 
 class _TooManyPipelined(Exception):
     """Raised into the parser, which then stops."""
 
 
-def _descriptors_for_clients() -> int:
-    """Half of what the process may open; the rest is for upstreams and files."""
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 65_536 if allowed == resource.RLIM_INFINITY else max(allowed // 2, 16)
+class GatewayProtocol(asyncio.Protocol):
+    """One client's connection. `app` answers each request, and everything that can go wrong with it."""
 
+    transport: asyncio.Transport
 
-MAX_CONNECTIONS: Final = _descriptors_for_clients()
-"""Clients connected at once, to one process."""
+    def __init__(self, app: App, clients: Clients, loop: asyncio.AbstractEventLoop) -> None:
+        self._app = app
+        self._clients = clients
+        self._loop = loop
+        self._parser = httptools.HttpRequestParser(self)
+        # What follows a request that said `connection: close` is not looked at; it mustn't spoil that one's answer.
+        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._url = b""
+        self._headers: list[Header] = []
+        self._in_head = True
+        """A head has begun, or is the first that we wait for."""
+        self._reading: Request | None = None
+        """The request whose body is still to come."""
+        self._unanswered: deque[Request] = deque()
+        """Requests that came and whose answers aren't complete, in their order. The first one is being served."""
+        self._overhead_bytes = 0
+        """What came since the last complete head or piece of content."""
+        self._deaf = False
+        """Nothing that comes is read any more."""
+        self._held = False
+        self._writable: asyncio.Future[None] | None = None
+        """Set while the client reads more slowly than we write."""
+        self.deadline = math.inf
+        """When the connection ends unless something happens before, on the loop's clock. `clients` looks at it."""
+        self._is_timed = False
+        """The deadline is that of a head or of a rest; one more byte doesn't move it."""
 
+    # -- What the event loop calls -----------------------------------------------------------------------------------
 
-class GatewayProtocol(HttpToolsProtocol):
-    """One client's connection."""
-
-    _in_head = True
-    """A head has begun, or is the first that we wait for."""
-    _in_body = False
-    """`self.cycle`'s body is still to come."""
-    _deaf = False
-    """Nothing that comes is read any more."""
-    _overhead_bytes = 0
-    """What came since the last complete head or piece of content."""
-    _timer: asyncio.TimerHandle | None = None
-    _earlier: tuple[RequestResponseCycle, ...] = ()
-    """Requests before `self.cycle` that may still be unanswered."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own narrowing
-        super().connection_made(transport)
-        if len(self.connections) > MAX_CONNECTIONS:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        if self._clients.admit(self):
+            self._expect(HEADER_SECONDS)
+        else:
             # Answering would cost what there is too little of: descriptors are left for upstreams, records and reloads.
-            transport.abort()
-            return
-        self._start_timer()
+            self.transport.abort()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timer()
-        for cycle in self._earlier:  # uvicorn tells `self.cycle` alone, which isn't the one that runs
-            cycle.disconnected = True
-            cycle.message_event.set()
-        super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio's signature
+        self._clients.discard(self)
+        self._deaf = True
+        self.deadline = math.inf
+        for request in self._unanswered:
+            request.lost()
+        self.resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -80,71 +101,154 @@ class GatewayProtocol(HttpToolsProtocol):
             self._give_up(_TOO_LARGE)
             return
         self._overhead_bytes += len(data)
-        super().data_received(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # `on_headers_complete` has seen to it
+        except httptools.HttpParserError:
+            self._give_up(_MALFORMED)
+            return
         if self._overhead_bytes > MAX_HEADER_BYTES:
             # A trailer or chunk extension without end: httptools would join it in memory, in quadratic time.
             self._give_up(_TOO_LARGE if self._in_head else _MALFORMED)
-        elif self._timer is None and not self.transport.is_closing() and self._is_owed():
-            self._start_timer()
+        elif not self._is_timed and self._is_owed():
+            self._expect(HEADER_SECONDS)
+
+    def pause_writing(self) -> None:
+        if self._writable is None:
+            self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        waiter, self._writable = self._writable, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     # -- What httptools calls ----------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        super().on_message_begin()
+        self._url = b""
+        self._headers = []
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        parser = self._parser
+        self._in_head = self._is_timed = False
         self._overhead_bytes = 0
-        self._stop_timer()
-        unanswered = self._unanswered()
-        if len(unanswered) >= MAX_PIPELINED:
+        self.deadline = math.inf
+        waiting = len(self._unanswered)
+        if waiting >= MAX_PIPELINED:
             raise _TooManyPipelined
-        super().on_headers_complete()
-        self._earlier = unanswered
-        self._in_body = True
+        path, query = _target(self._url)
+        request = Request(self, parser.get_method().decode("ascii"), path, query, self._headers)
         # INVARIANT: the request keeps the list it was given; trailers, which no proxy has judged, go into this one.
-        self.headers = []
-        if self.parser.should_upgrade():
+        self._headers = []
+        request.is_http_10 = parser.get_http_version() == "1.0"
+        request.keep_alive = parser.should_keep_alive() and not request.is_http_10
+        if parser.should_upgrade():
             # Nothing is spoken here but HTTP/1.1. What follows, llhttp takes for another protocol's.
-            self.cycle.keep_alive = False
+            request.keep_alive = False
             self._deaf = True
+        self._reading = request
+        self._unanswered.append(request)
+        if waiting == 0:
+            self._serve(request)
 
     def on_body(self, body: bytes) -> None:
         self._overhead_bytes = 0
-        super().on_body(body)
+        request = self._reading
+        if request is not None and not request.answered and request.feed(body) > _HIGH_WATER_BYTES:
+            self.hold(held=True)
 
     def on_message_complete(self) -> None:
-        self._in_body = False
-        super().on_message_complete()
+        request, self._reading = self._reading, None
+        if request is not None:
+            request.end()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's signature; the client learns the status
-        self._give_up(_MALFORMED)
+    # -- What a request and its responder call -----------------------------------------------------------------------
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        task = self.loop.create_task(run(app, cycle))  # type: ignore[arg-type]  # uvicorn spells the message types out
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
+    def hold(self, *, held: bool) -> None:
+        """Stop reading from the client, or go on."""
+        if held != self._held and not self.transport.is_closing():
+            self._held = held
+            if held:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+
+    def answered(self, request: Request) -> None:
+        """The answer to `request` is complete: the next one's turn, or the end."""
+        request.answered = True
+        self._unanswered.popleft()
+        if self.transport.is_closing():
+            return
+        if not request.keep_alive:
+            self.transport.close()
+            return
+        self.hold(held=False)
+        if self._unanswered:
+            self._serve(self._unanswered[0])
+        elif not self._is_timed:
+            self.deadline = self._loop.time() + KEEP_ALIVE_SECONDS
+
+    async def drained(self) -> None:
+        """Return when the client has read enough; one that doesn't read at all gives up its connection."""
+        if self._writable is None:
+            return
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await self._writable
+        except TimeoutError:
+            self.transport.abort()
+            raise ClientGone from None
+
+    # -- Serving -----------------------------------------------------------------------------------------------------
+
+    def _serve(self, request: Request) -> None:
+        request.task = self._loop.create_task(self._run(request))
+
+    async def _run(self, request: Request) -> None:
+        """Answer one request. What escapes the application, which answers everything, closes the connection."""
+        try:
+            await self._app(request, Responder(self, request))
+            if not request.answered:
+                self.transport.close()
+        except BaseException:
+            self.transport.close()
+            _log.exception("the application failed")
+            raise
+
+    def finish(self) -> None:
+        """The gateway is closing: answer what has come, and nothing more."""
+        if self._unanswered:
+            self._unanswered[-1].keep_alive = False
+        else:
+            self.transport.close()
+
+    def cancel(self) -> None:
+        """The gateway doesn't wait any longer."""
+        if self._unanswered:
+            self._unanswered[0].task.cancel()
+        self.transport.abort()
 
     # -- The end of a connection -------------------------------------------------------------------------------------
 
-    def _unanswered(self) -> tuple[RequestResponseCycle, ...]:
-        """The requests that have come whole, or may yet, and whose answers haven't gone out."""
-        if self.cycle is None:
-            return ()
-        return tuple(cycle for cycle in (*self._earlier, self.cycle) if not cycle.response_complete)
-
     def _give_up(self, answer: bytes) -> None:
         """Read nothing more. Answers still owed to whole requests go out first; `answer` only when none is."""
-        self._stop_timer()
+        self.deadline = math.inf
         self._deaf = True
         if self.transport.is_closing():
             return
-        owed = [cycle for cycle in self._unanswered() if cycle is not self.cycle or not self._in_body]
+        owed = [request for request in self._unanswered if request is not self._reading]
         if owed:
-            owed[-1].keep_alive = False  # uvicorn closes the connection behind its answer
+            owed[-1].keep_alive = False  # the connection is closed behind its answer
             return
-        if not (self._in_body and self.cycle.response_started):
+        if answer and (self._reading is None or not self._reading.begun):
             self.transport.write(answer)
         self.transport.close()
 
@@ -152,21 +256,27 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _is_owed(self) -> bool:
         """Whether the client owes us bytes that nobody else waits for: a head, or the rest of what was answered."""
-        return self._in_head or self.cycle.response_complete
+        return self._in_head or not self._unanswered
 
-    def _start_timer(self) -> None:
-        self._timer = self.loop.call_later(HEADER_SECONDS, self._too_slow)
+    def _expect(self, seconds: float) -> None:
+        self._is_timed = True
+        self.deadline = self._loop.time() + seconds
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _too_slow(self) -> None:
-        self._timer = None
+    def too_slow(self) -> None:
+        """The deadline has passed."""
         self._give_up(_TOO_SLOW if self._in_head else b"")
 
 
 def _until_head_ends(data: bytes) -> int:
     end = data.find(b"\r\n\r\n")
     return len(data) if end < 0 else end
+
+
+def _target(url: bytes) -> tuple[str, bytes]:
+    """Path and query of a request target, not decoded. What is no target is refused by the parser that calls."""
+    if url[:1] == b"/":
+        path, _, query = url.partition(b"?")
+    else:  # a whole URL (RFC 9112, section 3.2.2): its host is as good as a `host` header, which means nothing here
+        parsed = httptools.parse_url(url)
+        path, query = parsed.path or b"/", parsed.query or b""
+    return path.decode("latin-1"), query

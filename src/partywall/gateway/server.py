@@ -7,27 +7,24 @@ finish the requests under way first.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
-
-import uvicorn
+from typing import Final, Self
 
 from partywall.config import DocumentChanged, DocumentUnreadable, DocumentWatcher
 from partywall.errors import ConfigError
 from partywall.gateway.app import Gateway
+from partywall.gateway.clients import Clients
 from partywall.gateway.protocol import GatewayProtocol
 from partywall.platform import Platform
 
 __all__ = ["ServeOptions", "serve"]
 
-_KEEP_ALIVE_SECONDS: Final = 75
 _GRACE_SECONDS: Final = 30
 
 _log = logging.getLogger("partywall.gateway")
@@ -60,52 +57,48 @@ async def serve(options: ServeOptions, *, ready: Callable[[str], None]) -> None:
         _settle_collector()
         listener = _listen(options.host, options.port)
         gateway.warn_of_missing_credentials()
-        server = _Server(_config(gateway))
-        watching = asyncio.create_task(_watch(platform, options.document))
-        try:
-            announce = asyncio.create_task(_announce(server, listener, options.host, ready))
-            await server.serve(sockets=[listener])
-            await announce
-        finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
-            await gateway.aclose()
-            listener.close()
-    if server.interrupted:
+        loop = asyncio.get_running_loop()
+        clients = Clients(loop)
+        with _Stop(loop, clients.cut_off) as stop:
+            server = await loop.create_server(lambda: GatewayProtocol(gateway, clients, loop), sock=listener)
+            watching = asyncio.create_task(_watch(platform, options.document))
+            try:
+                ready(_url(options.host, listener))
+                await stop.told.wait()
+            finally:
+                server.close()
+                await clients.aclose(grace_seconds=_GRACE_SECONDS)
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+                await gateway.aclose()
+    if stop.interrupted:
         raise KeyboardInterrupt
 
 
-class _Server(uvicorn.Server):
-    """uvicorn's, which would raise the signal that stopped it again, before our own files are closed."""
+class _Stop:
+    """SIGTERM and SIGINT, for the length of a block: the first ends the serving, a second the waiting for clients."""
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    @property
-    def interrupted(self) -> bool:
+    def __init__(self, loop: asyncio.AbstractEventLoop, at_once: Callable[[], None]) -> None:
+        self.told = asyncio.Event()
+        self.interrupted = False
         """Whether Ctrl-C ended it."""
-        return signal.SIGINT in self._captured_signals
+        self._loop = loop
+        self._at_once = at_once
 
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.add_signal_handler(number, self._tell, number)
+        return self
 
-def _config(gateway: Gateway) -> uvicorn.Config:
-    return uvicorn.Config(
-        gateway,
-        http=GatewayProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
+    def __exit__(self, *_: object) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._loop.remove_signal_handler(number)
+
+    def _tell(self, number: signal.Signals) -> None:
+        if self.told.is_set():
+            self._at_once()
+        self.interrupted = self.interrupted or number is signal.SIGINT
+        self.told.set()
 
 
 def _settle_collector() -> None:
@@ -129,13 +122,9 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-async def _announce(server: uvicorn.Server, listener: socket.socket, host: str, ready: Callable[[str], None]) -> None:
-    while not server.started:
-        if server.should_exit:
-            return
-        await asyncio.sleep(0.01)
+def _url(host: str, listener: socket.socket) -> str:
     name = f"[{host}]" if ":" in host else host
-    ready(f"http://{name}:{listener.getsockname()[1]}")
+    return f"http://{name}:{listener.getsockname()[1]}"
 
 
 async def _watch(platform: Platform, document: Path) -> None:
