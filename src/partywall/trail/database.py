@@ -52,8 +52,8 @@ _INSERT: Final = (
 # Written once: a later word on how a request ended doesn't replace an earlier one.
 _COMPLETE: Final = "UPDATE decisions SET verdict = ?, completion = ? WHERE id = ? AND completion IS NULL"
 
-# Rows are plain tuples of exactly these types: for a subclass of tuple, for bytes and for None `sqlite3` takes slow ways
-# (it looks for adapters), which cost as much as SQLite itself does.
+# Rows are plain tuples of exactly these types: for a subclass of tuple, for bytes and for None `sqlite3` takes slow
+# ways (it looks for adapters), which cost as much as SQLite itself does.
 Insertion = tuple[str, TenantId | None, float, str, bytearray, bytearray | str]
 """A new row: id, tenant, time, verdict, admission, and completion or `NOT_ENDED`."""
 Completion = tuple[str, bytearray, str]

@@ -143,7 +143,7 @@ class Trail:
 
         `waiter` is whoever waits for the commit. Nobody should wait for a file that failed a moment ago.
         """
-        line = self._writer.line(record.tenant)
+        line = self._writer.lines.get(record.tenant) or self._writer.line(record.tenant)
         if self._closed:
             raise TrailUnavailable("the trail is closed")
         batch = line.batch

@@ -3,8 +3,9 @@
 Promises: one tenant's full, corrupt, locked or missing file fails that tenant's records and nobody else's, and holds
 nobody else's up; the event loop never waits for a lock or an fsync. Every record queued is settled: written, or failed.
 
-How: the records of one turn of the event loop are committed together, one transaction for each tenant's file, at most
-one turn a millisecond. The commit runs on the event loop itself: appending to a write-ahead log without fsync is a few
+How: what waits is committed together, one transaction for each tenant's file, when the event loop has nothing else to
+do: at most once a millisecond, and after ten of them even if it is busy. A lone request waits for nobody, and under load
+more records share a transaction, which is most of the cost. The commit runs on the event loop itself: appending to a write-ahead log without fsync is a few
 writes to the page cache, and a thread of its own cost 40 to 50 us of hand-off and lock contention a request where the
 commit costs 15 to 20 (32 callers, 2 tenants; two threads of Python fight for one interpreter). Whatever may wait for a
 disk or a lock is lent to a helper thread: opening, checkpoints, closing, and each commit when the durability is `full`.
@@ -21,6 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from time import perf_counter
 from typing import Final, TypeVar
 
 from partywall.tenancy import TenantId
@@ -31,10 +33,11 @@ from partywall.trail.queue import Batch, Line
 __all__ = ["Writer"]
 
 _PACE_SECONDS: Final = 0.001
-"""At most one flush in this time: under load more records share a transaction, which is most of the cost."""
-_PAUSE_FACTOR: Final = 6
-"""The pause after a flush, in lengths of that flush."""
-_LONGEST_PAUSE_SECONDS: Final = 0.01
+"""At most one flush in this time."""
+_IDLE_TURN_SECONDS: Final = 0.000_05
+"""A turn of the event loop that was shorter did nothing: serving a request takes several times as long."""
+_LONGEST_WAIT_SECONDS: Final = 0.01
+"""How long a flush waits for an idle turn."""
 _LINGER_SECONDS: Final = 0.02
 """How long completions wait for an admission to ride with."""
 _FILES_PER_TURN: Final = 16
@@ -72,6 +75,9 @@ class Writer:
         self._flush_handle: asyncio.Handle | None = None
         self._linger_handle: asyncio.Handle | None = None
         self._next_flush = 0.0
+        self._latest_flush = 0.0
+        self._looked = 0.0
+        """When the last turn of the event loop that a flush waits for began."""
         self._flushes = 0
         self._closing = False
 
@@ -125,9 +131,12 @@ class Writer:
             line.due = True
             self._due.append(line)
         if self._flush_handle is None:
-            wait = self._next_flush - self._loop.time()
+            # Not `loop.time`, which counts whole milliseconds in uvloop.
+            self._looked = now = perf_counter()
+            self._latest_flush = now + _LONGEST_WAIT_SECONDS
+            wait = self._next_flush - now
             later = self._loop.call_later
-            self._flush_handle = later(wait, self._flush) if wait > 0 else self._loop.call_soon(self._flush)
+            self._flush_handle = later(wait, self._look) if wait > 0 else self._loop.call_soon(self._look)
 
     def hurry_all(self) -> None:
         """Put every line with something in it into the next flush."""
@@ -152,19 +161,24 @@ class Writer:
             if line.batch:
                 self.hurry(line)
 
+    def _look(self) -> None:
+        """Flush when the event loop has nothing else to do: until then more records may come to share the commits."""
+        now = perf_counter()
+        if now - self._looked > _IDLE_TURN_SECONDS and now < self._latest_flush:
+            self._looked = now
+            self._flush_handle = self._loop.call_soon(self._look)
+        else:
+            self._flush()
+
     def _flush(self) -> None:
         self._flush_handle = None
         self._flushes += 1
-        began = self._loop.time()
         for _ in range(min(len(self._due), _FILES_PER_TURN)):
             line = self._due.popleft()
             line.due = False
             self._write(line)
         self._keep_to_limit()  # those that were busy when the last file was opened
-        # Under load the pause grows with the work, so that writing takes a bounded share of the loop's time and more
-        # records share each transaction.
-        ended = self._loop.time()
-        self._next_flush = ended + min(max(_PACE_SECONDS, (ended - began) * _PAUSE_FACTOR), _LONGEST_PAUSE_SECONDS)
+        self._next_flush = perf_counter() + _PACE_SECONDS
         if self._due and self._flush_handle is None:
             self._flush_handle = self._loop.call_soon(self._flush)
 
@@ -191,13 +205,14 @@ class Writer:
             self._written(line, batch, refused)
 
     def _written(self, line: Line, batch: Batch, refused: dict[int, str]) -> None:
-        self.waiting -= len(batch)
+        rows = len(batch.insertions) + len(batch.completions)
+        self.waiting -= rows
         line.writing = line.blocked_since = line.fault = None
         for reason in refused.values():
             _log.error("a decision of %s was not recorded: %s", line.name, reason)
         batch.settle(refused)
         # Each transaction touches a leaf of the table and of both indexes, and then some.
-        line.frames += 4 + len(batch) // 4
+        line.frames += 4 + rows // 4
         if line.frames >= _CHECKPOINT_FRAMES and line.file is not None:
             line.frames = 0
             self._lend(line, line.file.checkpoint, _nothing, partial(self._failed, line, Batch()))
