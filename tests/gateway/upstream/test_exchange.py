@@ -236,19 +236,19 @@ async def _after(conn: PeerSocket) -> None:
 def test_a_wait_outlives_the_deadline_of_the_one_before_it_and_no_more(
     run: Run, peer: type[Peer], pool: MakePool, send: Send
 ) -> None:
-    """The connection's one alarm is still set for the first wait when the second begins, and again for the third."""
+    """The connection's one alarm is still set for the wait before, when an answer comes late and when none does."""
 
     async def main() -> None:
         async with peer(_after) as upstream, pool() as upstreams:
             loop = asyncio.get_running_loop()
-            for timeout, seconds in ((0.2, b"0"), (0.6, b"0.4")):
+            for timeout, seconds in ((0.2, b"0"), (0.6, b"0.4"), (0.1, b"0")):
                 response = await send(upstreams, upstream.origin, body=seconds, head_timeout_seconds=timeout)
                 assert await response.read(100) == b"hello"
             begun = loop.time()
-            with pytest.raises(UpstreamUnavailable, match=r"took longer than 0\.4 s to send the headers") as caught:
-                await send(upstreams, upstream.origin, body=b"5", head_timeout_seconds=0.4)
+            with pytest.raises(UpstreamUnavailable, match=r"took longer than 0\.7 s to send the headers") as caught:
+                await send(upstreams, upstream.origin, body=b"5", head_timeout_seconds=0.7)
             assert caught.value.status == 504
-            assert 0.38 < loop.time() - begun < 1.5
+            assert 0.68 < loop.time() - begun < 2
             assert len(upstream.accepted) == 1
 
     run(main)
