@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
 from collections.abc import AsyncIterator
@@ -9,7 +10,16 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from partywall.tenancy import CredentialId, GroupName, Role, TenantId, UserId
-from partywall.trail import DecisionRecord, Durability, PolicyResult, Trail, TrailReader, Verdict, new_decision_id
+from partywall.trail import (
+    DecisionId,
+    DecisionRecord,
+    Durability,
+    PolicyResult,
+    Trail,
+    TrailReader,
+    Verdict,
+    new_decision_id,
+)
 
 ROOT = Path(__file__).parents[2]
 """Where children are started, so that they find these helpers."""
@@ -21,9 +31,10 @@ RBAC = PolicyResult("rbac", "pre-request", Verdict.ALLOW, "role `agent` may use 
 
 def new_record(tenant: TenantId | None = ALPHA, *, at: float | None = None, path: str = "/v1/chat") -> DecisionRecord:
     """An allowed request that hasn't ended."""
+    began = time.time() if at is None else at
     return DecisionRecord(
-        id=new_decision_id(),
-        time=time.time() if at is None else at,
+        id=id_at(began),
+        time=began,
         method="POST",
         path=path,
         tenant=tenant,
@@ -39,6 +50,13 @@ def new_record(tenant: TenantId | None = ALPHA, *, at: float | None = None, path
         role=Role("agent"),
         credential_id=CredentialId("key:0123456789ab"),
     )
+
+
+def id_at(began: float) -> DecisionId:
+    """A fresh id, as if it had been drawn at that time."""
+    if not math.isfinite(began):
+        return new_decision_id()
+    return DecisionId(f"dec_{int(began * 1000):012x}{new_decision_id()[16:]}")
 
 
 def end(record: DecisionRecord, outcome: str = "completed") -> DecisionRecord:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.trail.records import ALPHA, new_record, run_sql
 
+from partywall.trail import shelf
 from partywall.trail.codec import encode_admission
 from partywall.trail.database import NOT_ENDED, DecisionFile, Insertion, is_busy
 from partywall.trail.placement import Placement
@@ -73,8 +75,15 @@ def test_durability_is_sqlites_own(path: Path, *, durable: bool, synchronous: in
         assert opened._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_a_scan_for_the_newest_reads_no_more_than_it_needs(path: Path, file: DecisionFile) -> None:
+def plan_of(path: Path, statement: str) -> str:
+    with closing(sqlite3.connect(path)) as connection:
+        values = ("dec_0", 0.0, None, 9, "dec_9")[: max(int(number) for number in re.findall(r"\?(\d)", statement))]
+        return str(connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall())
+
+
+@pytest.mark.parametrize("statement", [*shelf._OLDEST_FIRST, *shelf._NEWEST_FIRST])
+def test_a_scan_reads_no_more_than_it_needs(path: Path, file: DecisionFile, statement: str) -> None:
     file.write([row() for _ in range(50)], [])
-    plan = run_sql(path, "EXPLAIN QUERY PLAN SELECT seq FROM decisions WHERE (time, seq) < (9e9, 5) ORDER BY time DESC")
-    assert "decisions_time" in str(plan)
-    assert "TEMP B-TREE" not in str(plan)
+    plan = plan_of(path, statement)
+    assert "SEARCH decisions USING INDEX sqlite_autoindex_decisions_1 (id" in plan
+    assert "TEMP B-TREE" not in plan

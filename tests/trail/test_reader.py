@@ -3,18 +3,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.trail.records import ALPHA, BETA, end, file_of, new_record, open_trail, run_sql, stored
+from tests.trail.records import ALPHA, BETA, RBAC, end, file_of, new_record, open_trail, run_sql, stored
 
 from partywall.errors import InvalidTenantId, TrailUnavailable
 from partywall.tenancy import TenantId
 from partywall.trail import Alarm, DecisionRecord, TrailReader, Verdict, View
+from partywall.trail.placement import Placement
+from partywall.trail.shelf import Query, Shelf
 
 
 def write(data_dir: Path, *records: DecisionRecord) -> list[DecisionRecord]:
@@ -117,6 +121,52 @@ def test_reading_agrees_with_sorting_a_list(
     assert [record.time for record in found] == [record.time for record in expected]
     if limit is None:
         assert {record.id for record in found} == {record.id for record in expected}
+
+
+@pytest.mark.parametrize("page_rows", [1, 2, 7, 100])
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_pages_join_without_a_gap_or_a_repetition(tmp_path: Path, page_rows: int, *, newest_first: bool) -> None:
+    records = write(tmp_path, *(new_record(ALPHA, at=1000.0 + turn * 7 % 40) for turn in range(40)))
+    records.sort(key=lambda record: record.time, reverse=newest_first)
+    shelf = Shelf(Placement(tmp_path), ALPHA, lambda alarm: pytest.fail(str(alarm)))
+    assert list(shelf.scan(Query(None, None, newest_first, page_rows))) == records
+    since = [record for record in records if record.time >= 1011.0]
+    assert list(shelf.scan(Query(1011.0, None, newest_first, page_rows))) == since
+
+
+@pytest.mark.parametrize("since", [-1e300, -5.0, 0.0, 0.5, float("-inf"), None])
+def test_since_long_ago_is_since_ever(tmp_path: Path, since: float | None) -> None:
+    records = write(tmp_path, new_record(ALPHA, at=1.0), new_record(ALPHA))
+    assert list(TrailReader(tmp_path).of_tenant(ALPHA).events(since=since)) == records
+
+
+@pytest.mark.parametrize("since", [1e13, 1e306, 1e308, float("inf"), float("nan")])
+def test_since_a_day_to_come_is_nothing(tmp_path: Path, since: float) -> None:
+    write(tmp_path, new_record(ALPHA))
+    assert list(TrailReader(tmp_path).of_tenant(ALPHA).events(since=since)) == []
+
+
+def test_a_file_begun_by_an_earlier_version_is_read_and_written_on(tmp_path: Path) -> None:
+    path = file_of(tmp_path, ALPHA)
+    path.parent.mkdir(mode=0o700, parents=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((Path(__file__).parent / "begun_by_an_earlier_version.sql").read_text())
+    earlier = stored(tmp_path, ALPHA)
+    assert [(record.path, record.outcome, record.tokens_out) for record in earlier] == [
+        ("/v1/chat", "completed", 34),
+        ("/v1/other", None, None),
+        ("/v1/refused", "refused", 34),
+    ]
+    assert all(record.policies == (RBAC,) for record in earlier)
+
+    async def main() -> None:
+        async with open_trail(tmp_path) as trail:
+            await trail.admit(end(earlier[1], "client_gone"))
+            later = new_record(ALPHA)
+            await trail.admit(later)
+            assert stored(tmp_path, ALPHA) == [*earlier, later]
+
+    asyncio.run(main())
 
 
 # -- The verification wall ---------------------------------------------------------------------------------------------

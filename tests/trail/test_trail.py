@@ -16,7 +16,7 @@ from tests.trail.records import ALPHA, BETA, end, file_of, new_record, open_trai
 from partywall.errors import InvalidTenantId, TrailUnavailable
 from partywall.tenancy import TenantId
 from partywall.trail import Trail, TrailReader, Verdict
-from partywall.trail.database import DecisionFile
+from partywall.trail.database import Completion, DecisionFile, Insertion
 
 
 def logs_in(data_dir: Path) -> int:
@@ -250,6 +250,37 @@ def test_what_waits_is_bounded_for_each_tenant_and_in_all(
             await trail.admit(new_record(BETA))
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("runner", [asyncio.run, uvloop.run])
+def test_a_loop_that_is_never_idle_commits_together_but_not_never(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: object
+) -> None:
+    assert callable(runner)
+    sizes: list[int] = []
+    original = DecisionFile.write
+
+    def counted(self: DecisionFile, insertions: list[Insertion], completions: list[Completion]) -> dict[int, str]:
+        sizes.append(len(insertions))
+        return original(self, insertions, completions)
+
+    async def main() -> None:
+        async with open_trail(tmp_path) as trail:
+            await trail.admit(new_record())
+            monkeypatch.setattr(DecisionFile, "write", counted)
+            waiting: list[asyncio.Future[None]] = []
+            deadline = time.monotonic() + 20
+            while not (waiting and waiting[0].done()) and time.monotonic() < deadline:
+                if len(waiting) < 8:
+                    waiting.append(asyncio.ensure_future(trail.admit(new_record())))
+                time.sleep(0.0005)  # noqa: ASYNC251 - what a busy loop is like
+                await asyncio.sleep(0)
+            assert waiting[0].done()
+            await asyncio.gather(*waiting)
+
+    runner(main())
+    assert sizes[0] > 1
+    assert sum(sizes) <= 9
 
 
 def test_a_record_of_no_tenant_id_is_refused(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ _APPLICATION_ID: Final = 0x70775452  # "pwTR", shown by file(1)
 _CACHE_KIB: Final = 128
 _CHECKPOINT_LOCK_WAIT_MS: Final = 100
 
-# `seq` is the file's own count, so that it says nothing of any other tenant's traffic.
+# `seq` is the file's own count, so that it says nothing of any other tenant's traffic. Ids sort by time, so that their
+# index serves readers too. Files begun by earlier versions have an index `decisions_time` besides, which nothing needs.
 _SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS decisions (
@@ -39,7 +40,6 @@ CREATE TABLE IF NOT EXISTS decisions (
     admission BLOB NOT NULL,
     completion BLOB
 );
-CREATE INDEX IF NOT EXISTS decisions_time ON decisions (time);
 PRAGMA application_id = {_APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;

@@ -26,13 +26,20 @@ from partywall.trail.record import DecisionRecord, Verdict
 __all__ = ["Alarm", "Query", "Row", "Shelf"]
 
 _LOCK_WAIT_SECONDS: Final = 2.0
-_FIRST_SEQ: Final = -(2**63)
-_LAST_SEQ: Final = 2**63 - 1
+_ID_MARGIN_MS: Final = 1000
+"""An id and the time beside it are drawn together; a clock that is set between the two may part them by less."""
 
 _COLUMNS: Final = "SELECT seq, id, tenant, time, verdict, admission, completion FROM decisions"
-_MATCH: Final = "AND time >= ?3 AND (?4 IS NULL OR verdict = ?4)"
-_OLDEST_FIRST: Final = f"{_COLUMNS} WHERE (time, seq) > (?1, ?2) {_MATCH} ORDER BY time, seq LIMIT ?5"
-_NEWEST_FIRST: Final = f"{_COLUMNS} WHERE (time, seq) < (?1, ?2) {_MATCH} ORDER BY time DESC, seq DESC LIMIT ?5"
+_MATCH: Final = "AND time >= ?2 AND (?3 IS NULL OR verdict = ?3)"
+# In the order of ids, which is that of their milliseconds; each pair is for the first page and for those after it.
+_OLDEST_FIRST: Final = (
+    f"{_COLUMNS} WHERE id >= ?1 {_MATCH} ORDER BY id LIMIT ?4",
+    f"{_COLUMNS} WHERE id > ?5 {_MATCH} ORDER BY id LIMIT ?4",
+)
+_NEWEST_FIRST: Final = (
+    f"{_COLUMNS} WHERE id >= ?1 {_MATCH} ORDER BY id DESC LIMIT ?4",
+    f"{_COLUMNS} WHERE id >= ?1 AND id < ?5 {_MATCH} ORDER BY id DESC LIMIT ?4",
+)
 _AFTER: Final = f"{_COLUMNS} WHERE seq > ? ORDER BY seq LIMIT ?"
 _BETWEEN: Final = f"{_COLUMNS} WHERE seq BETWEEN ? AND ? ORDER BY seq"
 _LAST: Final = f"{_COLUMNS} ORDER BY seq DESC LIMIT 1"
@@ -86,21 +93,21 @@ class Shelf:
         self._on_alarm = on_alarm
 
     def scan(self, query: Query) -> Iterator[DecisionRecord]:
-        """The records that match, in the order of their time.
+        """The records that match, in the order of their time: exactly within a page, to the millisecond between pages.
 
         Raises:
             TrailUnavailable: the file can't be read.
         """
+        first, following = _NEWEST_FIRST if query.newest_first else _OLDEST_FIRST
         since = -math.inf if query.since is None else query.since
-        statement = _NEWEST_FIRST if query.newest_first else _OLDEST_FIRST
-        time, seq = (math.inf, _LAST_SEQ) if query.newest_first else (since, _FIRST_SEQ)
         verdict = None if query.verdict is None else query.verdict.value
-        while True:
-            rows = self._select(statement, (time, seq, since, verdict, query.page_rows))
-            yield from self.checked(rows)
+        parameters = (_id_at(since), since, verdict, query.page_rows)
+        rows = self._select(first, parameters)
+        while rows:
+            yield from sorted(self.checked(rows), key=_time_and_id, reverse=query.newest_first)
             if len(rows) < query.page_rows:
                 return
-            time, seq = rows[-1].time, rows[-1].seq
+            rows = self._select(following, (*parameters, rows[-1].id))
 
     def after(self, seq: int, limit: int) -> list[Row]:
         """The rows written after row `seq`, in the order of their writing. Raises as `scan` does."""
@@ -150,3 +157,13 @@ class Shelf:
                 return [Row._make(found) for found in connection.execute(statement, parameters)]
         except sqlite3.Error as error:
             raise TrailUnavailable(f"can't read `{path}`: {error}") from error
+
+
+def _id_at(time: float) -> str:
+    """What the ids of that time and later are not less than."""
+    milliseconds = int(time * 1000) - _ID_MARGIN_MS if math.isfinite(time * 1000) else 0
+    return f"dec_{milliseconds:012x}" if milliseconds > 0 else ""
+
+
+def _time_and_id(record: DecisionRecord) -> tuple[float, str]:
+    return record.time, record.id

@@ -4,12 +4,12 @@ Promises: one tenant's full, corrupt, locked or missing file fails that tenant's
 nobody else's up; the event loop never waits for a lock or an fsync. Every record queued is settled: written, or failed.
 
 How: what waits is committed together, one transaction for each tenant's file, when the event loop has nothing else to
-do: at most once a millisecond, and after ten of them even if it is busy. A lone request waits for nobody, and under load
-more records share a transaction, which is most of the cost. The commit runs on the event loop itself: appending to a write-ahead log without fsync is a few
-writes to the page cache, and a thread of its own cost 40 to 50 us of hand-off and lock contention a request where the
-commit costs 15 to 20 (32 callers, 2 tenants; two threads of Python fight for one interpreter). Whatever may wait for a
-disk or a lock is lent to a helper thread: opening, checkpoints, closing, and each commit when the durability is `full`.
-A lock that another process holds is tried again a millisecond later.
+do: at most once a millisecond, and after ten even if the loop is busy. A lone request waits for nobody, and under load
+more records share a transaction. The commit runs on the event loop itself: appending to a write-ahead log without fsync
+is a few writes to the page cache, and a thread of its own cost 40 to 50 us of hand-off and lock contention a request
+where the commit costs 15 to 20 (32 callers, 2 tenants; two threads of Python fight for one interpreter). Whatever may
+wait for a disk or a lock is lent to a helper thread: opening, checkpoints, closing, and each commit when the durability
+is `full`. A lock that another process holds is tried again a millisecond later.
 
 Doesn't promise: even timing while the kernel itself stalls writes to the page cache.
 """
@@ -211,7 +211,7 @@ class Writer:
         for reason in refused.values():
             _log.error("a decision of %s was not recorded: %s", line.name, reason)
         batch.settle(refused)
-        # Each transaction touches a leaf of the table and of both indexes, and then some.
+        # Each transaction touches a leaf of the table and of the index, and then some.
         line.frames += 4 + rows // 4
         if line.frames >= _CHECKPOINT_FRAMES and line.file is not None:
             line.frames = 0
