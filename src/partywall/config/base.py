@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from partywall.tenancy import TENANT_ID_PATTERN
 
-__all__ = ["Name", "PositiveInt", "Seconds", "Section", "TenantIdText"]
+__all__ = ["HttpUrl", "Name", "PerTenant", "PositiveInt", "Seconds", "Section", "TenantIdText"]
 
 
 class Section(BaseModel):
@@ -29,3 +29,8 @@ TenantIdText = Annotated[str, StringConstraints(pattern=rf"^{TENANT_ID_PATTERN}$
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 PositiveInt = Annotated[int, Field(gt=0)]
+
+PerTenant = Annotated[str, StringConstraints(pattern=r"\{tenant_id\}")]
+"""A template that must contain `{tenant_id}`: without it two tenants would share the result."""
+
+HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+")]

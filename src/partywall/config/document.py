@@ -11,7 +11,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from partywall.config.base import Section, TenantIdText
-from partywall.config.isolation import Encryption, LeakageDetection, MultiTenant, Rag
+from partywall.config.encryption import Encryption
+from partywall.config.isolation import LeakageDetection, MultiTenant, Rag
 from partywall.config.platform import (
     Prompts,
     Residency,

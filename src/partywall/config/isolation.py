@@ -1,4 +1,4 @@
-"""`multi_tenant`, `rag`, `encryption` and `leakage_detection`: the published isolation vocabulary."""
+"""`multi_tenant`, `rag` and `leakage_detection`: the published isolation vocabulary."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from partywall.config.base import Section
+from partywall.config.base import PerTenant, Section
 
-__all__ = ["Encryption", "IsolationModel", "LeakageDetection", "MultiTenant", "Rag"]
+__all__ = ["IsolationModel", "LeakageDetection", "MultiTenant", "Rag"]
 
-PerTenant = Annotated[str, StringConstraints(pattern=r"\{tenant_id\}")]
-"""A template that must contain `{tenant_id}`: without it two tenants would share the result."""
 Cron = Annotated[str, StringConstraints(pattern=r"^\S+( +\S+){4}$")]
 
 
@@ -112,41 +110,6 @@ class Rag(Section):
     namespace_config: NamespaceConfig = Field(default=NamespaceConfig(), description="How a tenant's part is named.")
     retrieval_validation: RetrievalValidation = Field(default=RetrievalValidation(), description="What is checked.")
     tenant_offboarding: TenantOffboarding = Field(default=TenantOffboarding(), description="What is done on leaving.")
-
-
-class RotationPolicy(Section):
-    """When keys are rotated."""
-
-    auto_rotate_days: int = Field(default=90, ge=1, le=3650, description="Days after which a tenant's key is rotated.")
-    min_decryption_version: int = Field(
-        default=1, ge=1, description="Records sealed under an older version don't open."
-    )
-
-
-class VaultConfig(Section):
-    """Where the root key is."""
-
-    address: str | None = Field(default=None, description="Address of OpenBao/Vault; `VAULT_ADDR` when left out.")
-    key_path_template: PerTenant = Field(
-        default="transit/keys/tenant-{tenant_id}", description="Path of a tenant's key."
-    )
-    rotation_policy: RotationPolicy = Field(default=RotationPolicy(), description="When keys are rotated.")
-
-
-EncryptedData = Literal[
-    "conversation_logs", "rag_document_store", "agent_memory", "user_preferences", "audit_logs", "credentials", "cache"
-]
-
-
-class Encryption(Section):
-    """Every tenant's records under its own key."""
-
-    key_strategy: Literal["per_tenant"] = Field(default="per_tenant", description="One random key per tenant.")
-    vault_config: VaultConfig | None = Field(
-        default=None, description="Where the root key is; a local file when left out."
-    )
-    encrypted_per_tenant: tuple[EncryptedData, ...] = Field(default=(), description="What is sealed.")
-    key_access_logging: bool = Field(default=True, description="Each use of a key is recorded.")
 
 
 class OutputScan(Section):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
-from partywall.config.base import Name, PositiveInt, Seconds, Section, TenantIdText
+from partywall.config.base import HttpUrl, Name, PositiveInt, Seconds, Section, TenantIdText
+from partywall.config.encryption import TenantRoot
 from partywall.config.providers import SecretKeyRef
 from partywall.config.routing import HeaderName, KeyHash, Limits, Strings
 
@@ -25,7 +26,6 @@ __all__ = [
 ]
 
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
-HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+")]
 
 
 class TenantSettings(Section):
@@ -42,6 +42,7 @@ class TenantSettings(Section):
     isolation_strategy: Literal["namespace", "separate_collection", "separate_db"] | None = Field(
         default=None, description="Overrides `rag.isolation_strategy` for this tenant."
     )
+    root_key: TenantRoot | None = Field(default=None, description="Its own root key, in place of the platform's.")
 
 
 class Storage(Section):
