@@ -56,6 +56,16 @@ def test_narrower_levels_never_remove(
     assert running(wide) <= running(wide, group) <= running(wide, group, route)
 
 
+@given(CHAINS, FACTS, st.sampled_from(["alpha", "beta"]), st.sampled_from(list(Stage)))
+def test_what_always_runs_runs_whatever_the_request_is(
+    chain: tuple[ChainEntry, ...], request: Facts, tenant: str, stage: Stage
+) -> None:
+    for policy in merge([chain], "partywall"):
+        unconditional = any(entry.kind is policy.kind and entry.when is None for entry in chain)
+        assert policy.always == (policy.stages if unconditional else frozenset())
+        assert policy.applies(stage, tenant, request) or stage not in policy.always
+
+
 @given(CHAINS, CHAINS)
 def test_each_kind_once_in_order_of_first_mention(wide: tuple[ChainEntry, ...], narrow: tuple[ChainEntry, ...]) -> None:
     kinds = [policy.kind for policy in merge((wide, narrow), "partywall")]

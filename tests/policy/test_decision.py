@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.policy.documents import rules, scope
 
+from partywall.config.routing import Stage
 from partywall.errors import MissingIdentity, ModelDenied, PartywallError, RegionDenied, TenantMismatch, ToolDenied
 from partywall.policy import Decision, Facts, Rules, decide, require, visible_targets
 from partywall.tenancy import CredentialKind, TenantScope
@@ -218,6 +219,36 @@ class TestTargets:
 def test_a_decision_has_no_truth_value() -> None:
     with pytest.raises(TypeError, match="no truth value"):
         bool(Decision())
+
+
+def test_the_verdict_is_the_strongest_that_was_said_and_a_refusal_stands() -> None:
+    decision = Decision()
+    for said, verdict in (
+        (Verdict.ALLOW, Verdict.ALLOW),
+        (Verdict.REDACT, Verdict.REDACT),
+        (Verdict.ALLOW, Verdict.REDACT),
+        (Verdict.ESCALATE, Verdict.ESCALATE),
+        (Verdict.REDACT, Verdict.ESCALATE),
+    ):
+        decision.note("rbac", Stage.PRE_REQUEST, said, "")
+        assert decision.verdict is verdict
+    first = ModelDenied("first")
+    decision.refuse("rbac", Stage.PRE_REQUEST, first)
+    decision.refuse("rbac", Stage.PRE_REQUEST, ModelDenied("second"))
+    decision.note("rbac", Stage.PRE_REQUEST, Verdict.ESCALATE, "")
+    assert decision.verdict is Verdict.BLOCK
+    assert decision.refusal is first
+    assert len(decision.results) == 8
+
+
+def test_what_one_request_was_told_is_not_in_the_next_ones_decision() -> None:
+    made = rules(consumer_groups=GROUPS, providers=TARGETS, **RBAC)
+    who = scope("alpha", role="analyst")
+    before = decided(made, who, facts(tools=("search",)))
+    said = before.results
+    before.note("strip", Stage.PRE_REQUEST, Verdict.REDACT, "of this request alone")
+    assert decided(made, who, facts(tools=("search",))).results == said
+    assert decided(made, scope("beta", role="analyst"), facts(tools=("search",))).verdict is Verdict.ALLOW
 
 
 def test_require_raises_the_refusal() -> None:

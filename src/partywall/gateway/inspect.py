@@ -7,7 +7,8 @@ by which it could choose a cache partition, a credential or an upstream are take
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 from urllib.parse import parse_qsl
 
 import orjson
@@ -27,7 +28,8 @@ _MAX_CONTAINERS: Final = 200_000
 """Opening brackets in a body, those in text included."""
 
 
-class Inspected(NamedTuple):
+@dataclass(slots=True)
+class Inspected:
     """A request's body, cleaned, and what was learnt from it."""
 
     body: dict[str, object]
@@ -65,21 +67,23 @@ def inspect_body(raw: bytes, request: Request, wire: Wire, path: str, query: Map
         BadRequest: it isn't JSON of this API's shape.
     """
     body = wire.check_request(_parsed(raw))
-    hints = (*wire.tenant_hints(body), *tenant_hints(query))
+    hints = wire.tenant_hints(body)
+    if query:
+        hints += tenant_hints(query)
     stripped = tuple(wire.strip_request(body))
     model = str(body["model"])
     facts = Facts(
-        method=request.method,
-        path=path,
-        api=wire.api,
-        model=model,
-        headers=request.header_map,
+        request.method,
+        path,
+        wire.api,
+        model,
+        request.header_map,
         tools=tuple(wire.requested_tools(body)),
         forced_tool=wire.forced_tool(body),
         chooses_tools=isinstance(body.get("tool_choice"), dict),
-        tenant_hints=hints,
+        tenant_hints=tuple(hints),
     )
-    return Inspected(body=body, model=model, stream=body.get("stream") is True, stripped=stripped, facts=facts)
+    return Inspected(body, model, body.get("stream") is True, stripped, facts)
 
 
 def _parsed(raw: bytes) -> object:

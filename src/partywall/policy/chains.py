@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from partywall.config.kinds import PolicyKind
 from partywall.config.routing import ChainEntry, Condition, Stage
@@ -25,7 +25,8 @@ DEFAULT_STAGES: Final[Mapping[PolicyKind, frozenset[Stage]]] = {
 _EVERY_STAGE: Final = frozenset(Stage)
 
 
-class Facts(NamedTuple):
+@dataclass(slots=True)
+class Facts:
     """What policy may know of a request. Header names are lower-case; everything here came from the client."""
 
     method: str
@@ -71,6 +72,8 @@ class EffectivePolicy:
     kind: PolicyKind
     stages: frozenset[Stage]
     conditions: tuple[_Compiled, ...]
+    always: frozenset[Stage]
+    """The stages at which it runs on every request: all of its own, or none when there are conditions."""
 
     @property
     def looks_at_models(self) -> bool:
@@ -79,9 +82,9 @@ class EffectivePolicy:
 
     def applies(self, stage: Stage, tenant: str, facts: Facts) -> bool:
         """Whether this policy runs for this request at this stage."""
-        if stage not in self.stages:
-            return False
-        return not self.conditions or any(condition.matches(tenant, facts) for condition in self.conditions)
+        return stage in self.always or (
+            stage in self.stages and any(condition.matches(tenant, facts) for condition in self.conditions)
+        )
 
 
 EffectiveChain = tuple[EffectivePolicy, ...]
@@ -104,4 +107,5 @@ def _effective(kind: PolicyKind, mentions: list[ChainEntry], gateway: str) -> Ef
     conditions = [entry.when for entry in mentions if entry.when is not None]
     if len(conditions) < len(mentions):
         conditions = []
-    return EffectivePolicy(kind, frozenset(stages), tuple(_Compiled(when, gateway) for when in conditions))
+    compiled = tuple(_Compiled(when, gateway) for when in conditions)
+    return EffectivePolicy(kind, frozenset(stages), compiled, frozenset(() if compiled else stages))

@@ -9,7 +9,8 @@ the stage before the request; the targets that the tenant may use for the model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from itertools import filterfalse
 from typing import Final, NoReturn
 
 from partywall.config.routing import Stage
@@ -33,21 +34,29 @@ from partywall.trail import PolicyResult, Verdict
 __all__ = ["Decision", "decide", "require", "visible_targets"]
 
 _MAX_CHOICES: Final = 8192
-_AGREES: Final = PolicyResult("agreement", Stage.PRE_REQUEST, Verdict.ALLOW, "the request names no other tenant")
-_IDENTIFIED: Final = PolicyResult("rbac", Stage.PRE_REQUEST, Verdict.ALLOW, "identity headers present")
-_TOOLS_PERMITTED: Final = PolicyResult(
-    "rbac", Stage.PRE_REQUEST, Verdict.ALLOW, "identity headers present, tools permitted"
-)
-_MAY_USE: Final = PolicyResult(
-    "model-access", Stage.PRE_REQUEST, Verdict.ALLOW, "the target is the tenant's to use, for data like this"
-)
+_PRE_REQUEST: Final = Stage.PRE_REQUEST
+_PRE_RESPONSE: Final = Stage.PRE_RESPONSE
+_STRENGTH: Final = {Verdict.ALLOW: 0, Verdict.REDACT: 1, Verdict.ESCALATE: 2, Verdict.BLOCK: 3}
+
+
+def _allowed(kind: str, reason: str) -> tuple[PolicyResult]:
+    """What a policy says of most requests: made once, shared by all."""
+    return (PolicyResult(kind, _PRE_REQUEST, Verdict.ALLOW, reason),)
+
+
+_AGREES: Final = _allowed("agreement", "the request names no other tenant")
+_IDENTIFIED: Final = _allowed("rbac", "identity headers present")
+_TOOLS_PERMITTED: Final = _allowed("rbac", "identity headers present, tools permitted")
+_MAY_USE: Final = _allowed("model-access", "the target is the tenant's to use, for data like this")
 
 
 @dataclass(slots=True)
 class Decision:
     """What was decided, policy by policy. `refusal` is None for an allowed request."""
 
-    results: list[PolicyResult] = field(default_factory=list)
+    results: tuple[PolicyResult, ...] = ()
+    verdict: Verdict = Verdict.ALLOW
+    """Block when refused, else the strongest that a policy said."""
     refusal: PartywallError | None = None
     targets: tuple[TargetRule, ...] = ()
     """The targets to try, in order; the first is the choice, the rest are fall-backs."""
@@ -58,22 +67,11 @@ class Decision:
     answer_tools: ToolTest | None = None
     """Which tools the answer may call; None when tools aren't restricted."""
 
-    @property
-    def verdict(self) -> Verdict:
-        """Block when refused, else the strongest that a policy said."""
-        if self.refusal is not None:
-            return Verdict.BLOCK
-        strongest = Verdict.ALLOW
-        for result in self.results:
-            if result.verdict is Verdict.ESCALATE:
-                return Verdict.ESCALATE
-            if result.verdict is Verdict.REDACT:
-                strongest = Verdict.REDACT
-        return strongest
-
     def note(self, kind: str, stage: Stage, verdict: Verdict, reason: str) -> None:
         """Add what one policy said."""
-        self.results.append(PolicyResult(kind, stage, verdict, reason))
+        self.results += (PolicyResult(kind, stage, verdict, reason),)
+        if _STRENGTH[verdict] > _STRENGTH[self.verdict]:
+            self.verdict = verdict
 
     def refuse(self, kind: str, stage: Stage, error: PartywallError) -> None:
         """Add a refusal. The first one stands."""
@@ -99,12 +97,12 @@ def decide(rules: Rules, scope: TenantScope, route: RouteRule | None, facts: Fac
         return decision
     plan = rules.plan(group, route)
     if plan.looks_at_models and facts.model is not None:
-        facts = facts._replace(model_names=_names(rules, scope, route, facts.model))
+        facts = replace(facts, model_names=_names(rules, scope, route, facts.model))
     if plan.rbac is not None:
         _rbac(rules, scope, facts, plan.rbac, decision)
     if decision.refusal is None and facts.model is not None:
         routing = plan.data_routing
-        applies = routing is not None and routing.applies(Stage.PRE_REQUEST, scope.tenant, facts)
+        applies = routing is not None and routing.applies(_PRE_REQUEST, scope.tenant, facts)
         _choose_targets(rules, scope, group, route, facts.api, facts.model, decision, routing_applies=applies)
     return decision
 
@@ -126,15 +124,15 @@ def visible_targets(rules: Rules, scope: TenantScope, route: RouteRule | None) -
 
 
 def _agrees(rules: Rules, scope: TenantScope, facts: Facts, decision: Decision) -> bool:
-    if not facts.tenant_hints or all(hint == scope.tenant for hint in facts.tenant_hints):
-        decision.results.append(_AGREES)
+    if facts.tenant_hints.count(scope.tenant) == len(facts.tenant_hints):
+        decision.results += _AGREES
         return True
     error = TenantMismatch(f"the request's body or parameters name another tenant than `{scope.tenant}`")
     if rules.permissive:
         # The credential still chooses; only the refusal becomes an alert.
-        decision.note("agreement", Stage.PRE_REQUEST, Verdict.ESCALATE, str(error))
+        decision.note("agreement", _PRE_REQUEST, Verdict.ESCALATE, str(error))
         return True
-    decision.refuse("agreement", Stage.PRE_REQUEST, error)
+    decision.refuse("agreement", _PRE_REQUEST, error)
     return False
 
 
@@ -150,19 +148,21 @@ def _names(rules: Rules, scope: TenantScope, route: RouteRule | None, model: str
 
 
 def _rbac(rules: Rules, scope: TenantScope, facts: Facts, policy: EffectivePolicy, decision: Decision) -> None:
-    if rules.tools is not None and policy.applies(Stage.PRE_RESPONSE, scope.tenant, facts):
-        decision.answer_tools = rules.tools.of(scope.role)
-    if not policy.applies(Stage.PRE_REQUEST, scope.tenant, facts):
+    test = None if rules.tools is None else rules.tools.of(scope.role)
+    always = policy.always
+    if test is not None and (_PRE_RESPONSE in always or policy.applies(_PRE_RESPONSE, scope.tenant, facts)):
+        decision.answer_tools = test
+    if _PRE_REQUEST not in always and not policy.applies(_PRE_REQUEST, scope.tenant, facts):
         return
     missing = _missing_header(rules, scope, facts)
     if missing is not None:
         detail = f"the header `{missing}` is missing, and `policy.rbac.deny_if_missing` demands it"
         error = MissingIdentity(detail, public_message=f"The header {missing} is required.")
-        decision.refuse("rbac", Stage.PRE_REQUEST, error)
-    elif rules.tools is None:
-        decision.results.append(_IDENTIFIED)
+        decision.refuse("rbac", _PRE_REQUEST, error)
+    elif test is None:
+        decision.results += _IDENTIFIED
     else:
-        _offered_tools(rules.tools.of(scope.role), scope, facts, decision)
+        _offered_tools(test, scope, facts, decision)
 
 
 def _missing_header(rules: Rules, scope: TenantScope, facts: Facts) -> str | None:
@@ -184,16 +184,16 @@ def _offered_tools(test: ToolTest, scope: TenantScope, facts: Facts, decision: D
     decision.tools = test
     if facts.forced_tool is not None and not test(facts.forced_tool):
         detail = f"the role `{scope.role}` may not use the tool `{facts.forced_tool}` that the request demands"
-        decision.refuse("rbac", Stage.PRE_REQUEST, ToolDenied(detail))
+        decision.refuse("rbac", _PRE_REQUEST, ToolDenied(detail))
         return
-    denied = [tool for tool in facts.tools if not test(tool)]
+    denied = list(filterfalse(test, facts.tools))
     # A choice among tools may name further ones; the wire looks into it.
     decision.filters_tools = bool(denied) or facts.chooses_tools
     if denied:
         reason = f"removed tools that `{scope.role}` may not use: {', '.join(denied[:20])}"
-        decision.note("rbac", Stage.PRE_REQUEST, Verdict.REDACT, reason)
+        decision.note("rbac", _PRE_REQUEST, Verdict.REDACT, reason)
     else:
-        decision.results.append(_TOOLS_PERMITTED)
+        decision.results += _TOOLS_PERMITTED
 
 
 # -- The targets ---
@@ -227,12 +227,12 @@ def _choose_targets(
                 rules, scope, group, route, model, other_models=other_models, routing_applies=routing_applies
             )
         except Denied as error:
-            decision.refuse("model-access", Stage.PRE_REQUEST, error)
+            decision.refuse("model-access", _PRE_REQUEST, error)
             return
         if len(rules.choices) >= _MAX_CHOICES:
             rules.choices.clear()
         rules.choices[key] = chosen
-    decision.results.append(_MAY_USE)
+    decision.results += _MAY_USE
     decision.targets = chosen
 
 

@@ -18,6 +18,7 @@ from partywall.gateway.wire import strip
 from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.refusals import Header
 from partywall.gateway.wire.shapes import MAX_NAME_CHARS, JsonObject, Usage, is_name, malformed
+from partywall.gateway.wire.strip_list import DOCUMENTED
 from partywall.gateway.wire.tool_choice import Choice, read_choice
 from partywall.gateway.wire.tool_filter import Shelf, filter_shelves, offered_names
 from partywall.gateway.wire.tool_watch import NoCalls, ToolWatch
@@ -57,22 +58,27 @@ _READ_BY_US: Final = frozenset(
 )
 """Fields that a decision rests on, or that are ours to set."""
 
+_DEMANDS: Final = frozenset({"function_call", "tool_choice"})
+"""Fields that can demand something of the model's tools; most requests have neither."""
+
 _SHELVES: Final = ("tools", "functions", "mcp_servers")
 """Fields that go when nothing is left in them: APIs refuse them empty."""
 
 
+# Bounds within which looking at a request takes milliseconds: one request mustn't stop everybody's.
 MAX_FIELDS: Final = 256
-_LONGEST: Final = {"tools": 1024, "functions": 1024, "messages": 10_000, "input": 10_000}
+_LONGEST: Final = (("tools", 1024), ("functions", 1024), ("messages", 10_000), ("input", 10_000))
 """Entries at most. `input` of embeddings is documented to hold up to 2,048."""
 
 
 class Wire(ABC):
     """One API."""
 
-    __slots__ = ("api",)
+    __slots__ = ("_documented", "api")
 
     def __init__(self, api: Api) -> None:
         self.api = api
+        self._documented = DOCUMENTED[api]
 
     # -- The request ---
 
@@ -85,16 +91,24 @@ class Wire(ABC):
         """
         if not isinstance(body, dict):
             raise malformed("the request body must be a JSON object")
-        _check_sizes(body)
-        for key in strip.undocumented(self.api, body):
-            if key not in _READ_BY_US and key.casefold() in _READ_BY_US:
-                raise malformed(f"`{key.casefold()}` must be spelled in lower case")
-        _check_model(body.get("model"))
+        if len(body) > MAX_FIELDS:
+            raise malformed(f"the request body must not have more than {MAX_FIELDS} fields")
+        for field, most in _LONGEST:
+            entries = body.get(field)
+            if isinstance(entries, list) and len(entries) > most:
+                raise malformed(f"`{field}` must not have more than {most} entries")
+        if not self._documented.issuperset(body):
+            _refuse_respelt(body)
+        if not is_name(body.get("model")):
+            raise malformed(f"`model` must be a string of 1 to {MAX_NAME_CHARS} printable characters")
         stream = body.get("stream")
         if stream is not None and not isinstance(stream, bool):
             raise malformed("`stream` must be true or false")
         if "tools" in body:
-            _check_tools(body["tools"])
+            tools = body["tools"]
+            for tool in tools if isinstance(tools, list) else (None,):
+                if not isinstance(tool, dict):
+                    raise malformed("`tools` must be a list of objects")
         return body
 
     def requested_tools(self, body: JsonObject) -> list[str]:
@@ -111,7 +125,7 @@ class Wire(ABC):
         Raises:
             BadRequest: the demand isn't a documented form.
         """
-        return self._choice(body).forced
+        return None if _DEMANDS.isdisjoint(body) else self._choice(body).forced
 
     def filter_tools(self, body: JsonObject, allowed: Callable[[str], bool]) -> list[str]:
         """Take every tool that isn't `allowed` out of `body`, in place; return their names, each once.
@@ -142,6 +156,8 @@ class Wire(ABC):
 
     def tenant_hints(self, body: JsonObject) -> list[str]:
         """What `body` says about its tenant, removed from it. Each must equal the credential's tenant."""
+        if "metadata" not in body and self._documented.issuperset(body):
+            return []
         return strip.tenant_hints(self.api, body)
 
     # -- The answer ---
@@ -190,14 +206,10 @@ class Wire(ABC):
         return f"{type(self).__name__}({self.api})"
 
 
-def _check_model(model: object) -> None:
-    if not is_name(model):
-        raise malformed(f"`model` must be a string of 1 to {MAX_NAME_CHARS} printable characters")
-
-
-def _check_tools(tools: object) -> None:
-    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
-        raise malformed("`tools` must be a list of objects")
+def _refuse_respelt(body: JsonObject) -> None:
+    for key in body:
+        if key not in _READ_BY_US and key.casefold() in _READ_BY_US:
+            raise malformed(f"`{key.casefold()}` must be spelled in lower case")
 
 
 def _tidy(body: JsonObject, shelves: list[Shelf], choice: Choice) -> None:
@@ -213,13 +225,3 @@ def _tidy(body: JsonObject, shelves: list[Shelf], choice: Choice) -> None:
         raise ToolDenied("the request demands a tool call, and the role may use none of its tools")
     body.pop("tool_choice", None)
     body.pop("parallel_tool_calls", None)
-
-
-def _check_sizes(body: JsonObject) -> None:
-    """Bounds within which looking at a request takes milliseconds: one request mustn't stop everybody's."""
-    if len(body) > MAX_FIELDS:
-        raise malformed(f"the request body must not have more than {MAX_FIELDS} fields")
-    for field, most in _LONGEST.items():
-        entries = body.get(field)
-        if isinstance(entries, list) and len(entries) > most:
-            raise malformed(f"`{field}` must not have more than {most} entries")

@@ -14,7 +14,7 @@ from partywall.gateway.wire.chat_calls import ChatCalls, names_called, pieces_of
 from partywall.gateway.wire.openai_family import OpenAIWire
 from partywall.gateway.wire.shapes import JsonObject, malformed, objects
 from partywall.gateway.wire.tool_choice import Choice, read_choice, read_function_call
-from partywall.gateway.wire.tool_filter import Shelf, shelf_at
+from partywall.gateway.wire.tool_filter import Shelf, offered_names, shelf_at
 from partywall.gateway.wire.tool_watch import ToolWatch
 
 __all__ = ["ChatWire"]
@@ -37,8 +37,10 @@ class ChatWire(OpenAIWire):
         super().__init__(Api.CHAT)
 
     def requested_tools(self, body: JsonObject) -> list[str]:
-        names = super().requested_tools(body)
-        return names + [name for name in _switched_on(body).values() if name not in names]
+        names = offered_names(self._shelves(body))
+        if not _SWITCHES.keys().isdisjoint(body):
+            names += [name for name in _switched_on(body).values() if name not in names]
+        return names
 
     def filter_tools(self, body: JsonObject, allowed: Callable[[str], bool]) -> list[str]:
         removed = super().filter_tools(body, allowed)
@@ -61,14 +63,20 @@ class ChatWire(OpenAIWire):
         return ChatCalls()
 
     def _shelves(self, body: JsonObject) -> list[Shelf]:
-        shelves = shelf_at(body, "tools") + shelf_at(body, "functions")
-        for message in objects(body.get("messages")):
-            if message.get("tools") is not None:
+        shelves = shelf_at(body, "tools")
+        if "functions" in body:
+            shelves += shelf_at(body, "functions")
+        messages = body.get("messages")
+        for message in messages if isinstance(messages, list) else ():
+            if isinstance(message, dict) and message.get("tools") is not None:
                 shelves += shelf_at(message, "tools", "messages.tools")
         return shelves
 
     def _choice(self, body: JsonObject) -> Choice:
-        choice, older = read_choice(body), read_function_call(body)
+        choice = read_choice(body)
+        if "function_call" not in body:
+            return choice
+        older = read_function_call(body)
         if choice.forced is not None and older.forced is not None and choice.forced != older.forced:
             raise malformed("`tool_choice` and `function_call` can't force two tools")
         return Choice(choice.must_call or older.must_call, choice.forced or older.forced)

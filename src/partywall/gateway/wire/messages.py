@@ -70,7 +70,8 @@ class MessagesWire(Wire):
 
     def _shelves(self, body: JsonObject) -> list[Shelf]:
         shelves = shelf_at(body, "tools")
-        shelves += [shelf._replace(names=server_names) for shelf in shelf_at(body, "mcp_servers")]
+        for shelf in shelf_at(body, "mcp_servers"):
+            shelves.append(Shelf(shelf.entries, shelf.where, server_names))
         added: list[object] = list(_added_tools(body))
         if added:
             shelves.append(Shelf(added, "messages.tool_addition", _added_names, fixed=True))

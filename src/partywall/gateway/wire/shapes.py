@@ -5,7 +5,6 @@ Promises: whatever JSON comes in, what these helpers raise is a `PartywallError`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, NamedTuple, TypeGuard
 
 from partywall.errors import BadRequest, ToolDenied
@@ -17,6 +16,7 @@ __all__ = [
     "called_name",
     "is_name",
     "malformed",
+    "more_than_text",
     "objects",
     "squash",
     "token_count",
@@ -69,12 +69,27 @@ def called_name(value: object) -> str:
     return value
 
 
-def objects(value: object) -> Iterator[JsonObject]:
+def objects(value: object) -> list[JsonObject]:
     """The JSON objects in `value`, when it is a list; nothing otherwise."""
-    if isinstance(value, list):
-        for item in value:
-            if isinstance(item, dict):
-                yield item
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def more_than_text(entries: list[object]) -> list[object]:
+    """The entries of a conversation that aren't just `{"role": "…", "content": "…"}`, as most are.
+
+    What is left out holds two texts and nothing else: no tool, no reference, nothing to look into.
+    """
+    more = []
+    for entry in entries:
+        if (
+            isinstance(entry, dict)
+            and len(entry) == 2
+            and isinstance(entry.get("content"), str)
+            and isinstance(entry.get("role"), str)
+        ):
+            continue
+        more.append(entry)
+    return more
 
 
 def squash(key: str) -> str:

@@ -20,10 +20,20 @@ __all__ = ["MAX_REPORTED_CHARS", "strip_fields", "tenant_hints", "undocumented"]
 MAX_REPORTED_CHARS: Final = 128
 """Names and hints go into decision records; a client doesn't get to fill those."""
 
+_STORING: Final = frozenset({Api.RESPONSES})
+"""APIs that store unless told otherwise."""
+
+_PARTLY_OURS: Final = frozenset(
+    {"chat_template_kwargs", "metadata", "prompt_cache_options", "prompt_cache_retention", "store"}
+)
+"""Fields of which some values, or some members, aren't the client's to choose."""
+
 
 def undocumented(api: Api, body: JsonObject) -> list[str]:
     """The keys of `body` that `api` doesn't document, in their order; usually none."""
     documented = DOCUMENTED[api]
+    if documented.issuperset(body):
+        return []
     return [key for key in body if key not in documented]
 
 
@@ -38,8 +48,9 @@ def strip_fields(api: Api, body: JsonObject, unknown: Iterable[str]) -> list[str
         if name in STRIP_LIST or name.startswith(STRIP_PREFIXES):
             del body[key]
             stripped.append(_reported(key))
-    stripped += _strip_metadata(body) + _strip_cache_settings(body) + _forbid_storing(api, body)
-    stripped += _strip_template_arguments(body)
+    if api in _STORING or not _PARTLY_OURS.isdisjoint(body):
+        stripped += _strip_metadata(body) + _strip_cache_settings(body) + _forbid_storing(api, body)
+        stripped += _strip_template_arguments(body)
     stripped.sort()
     return stripped
 
@@ -100,7 +111,7 @@ def _strip_cache_settings(body: JsonObject) -> list[str]:
 
 def _forbid_storing(api: Api, body: JsonObject) -> list[str]:
     """What the vendor stores lies under one account, where anybody's id finds it (C37). Responses stores by default."""
-    if api is not Api.RESPONSES and (api is not Api.CHAT or "store" not in body):
+    if api not in _STORING and (api is not Api.CHAT or "store" not in body):
         return []
     asked = body.get("store")
     body["store"] = False

@@ -7,7 +7,8 @@ allowed; what was allowed stays as it was, in its order; a request of which noth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final
 
 from partywall.errors import ToolDenied
 from partywall.gateway.wire.shapes import JsonObject, malformed
@@ -21,7 +22,8 @@ MAX_TOOLS: Final = 1024
 """Tools that one request may offer, in all places together. OpenAI takes 128."""
 
 
-class Shelf(NamedTuple):
+@dataclass(slots=True)
+class Shelf:
     """One list in a request that offers tools."""
 
     entries: list[object]
@@ -56,7 +58,12 @@ def offered_names(shelves: Iterable[Shelf]) -> list[str]:
     names: dict[str, None] = {}
     for shelf in shelves:
         for entry in shelf.entries:
-            names.update(dict.fromkeys(_all_names(shelf, entry)))
+            if isinstance(entry, dict) and entry.get("type") == "namespace":
+                found = _names_inside(shelf, entry)
+            else:
+                found = shelf.names(entry, shelf.where)
+            for name in found:
+                names[name] = None
             if len(names) > MAX_TOOLS:
                 raise malformed(f"a request must not offer more than {MAX_TOOLS} tools")
     return list(names)
@@ -75,10 +82,9 @@ def filter_shelves(body: JsonObject, shelves: list[Shelf], allowed: Callable[[st
     return denied + narrow_choice(body, allowed)
 
 
-def _all_names(shelf: Shelf, entry: object) -> tuple[str, ...]:
-    if not isinstance(entry, dict) or not is_namespace(entry):
-        return shelf.names(entry, shelf.where)
-    return tuple(offered_names([Shelf(nested_tools(entry, shelf.where), shelf.where)])) + _outer_names(shelf, entry)
+def _names_inside(shelf: Shelf, namespace: JsonObject) -> tuple[str, ...]:
+    nested = Shelf(nested_tools(namespace, shelf.where), shelf.where)
+    return (*offered_names([nested]), *_outer_names(shelf, namespace))
 
 
 def _outer_names(shelf: Shelf, namespace: JsonObject) -> tuple[str, ...]:

@@ -41,6 +41,9 @@ _USUAL: Final = _READ | {
     "strict",
 }
 
+_PLAIN: Final = _USUAL - {"custom", "function"}
+"""The usual members of an entry that has its name in one place."""
+
 _UNDATED: Final = re.compile(r"(?:_preview)?(?:_toolset)?(?:_20\d\d_?\d\d_?\d\d)?\Z", re.ASCII)
 
 _SAME_AS: Final = {
@@ -79,6 +82,18 @@ def entry_names(entry: object, where: str) -> tuple[str, ...]:
     """
     if not isinstance(entry, dict):
         raise malformed(f"each entry of `{where}` must be an object")
+    # A shortcut for what nearly every client sends, and no rule of its own: the full look finds the same name.
+    kind = entry.get("type")
+    if kind is None or kind == "function" or kind == "custom":
+        holder = entry.get("function", entry) if kind is not None and len(entry) == 2 else entry
+        if isinstance(holder, dict) and _PLAIN.issuperset(holder):
+            name = holder.get("name")
+            if is_name(name):
+                return (name,)
+    return _every_name(entry, where)
+
+
+def _every_name(entry: JsonObject, where: str) -> tuple[str, ...]:
     _refuse_respelt(entry, where)
     names = _given_names(entry, where)
     names += _type_names(entry, names, where)
@@ -157,7 +172,7 @@ def _checked(name: object, where: str) -> str:
 
 def _refuse_respelt(entry: JsonObject, where: str) -> None:
     """Refuse `Name` beside or instead of `name`: a Go server (Ollama) would read it, and we wouldn't."""
-    if entry.keys() <= _USUAL:
+    if _USUAL.issuperset(entry):
         return
     for key in entry:
         if key not in _READ and key.casefold() in _READ:

@@ -17,7 +17,7 @@ from typing import Final
 
 from partywall.errors import BadRequest, NotFound
 from partywall.gateway.wire.api import Api
-from partywall.gateway.wire.shapes import JsonObject, malformed, objects, squash
+from partywall.gateway.wire.shapes import JsonObject, malformed, more_than_text, objects, squash
 
 __all__ = ["refuse_upstream_state"]
 
@@ -59,7 +59,6 @@ _MEDIA_KEYS: Final = frozenset({"content_hash"})
 """SGLang's key of an image in its cache, chosen by the client: with another tenant's, its image would be read (C10)."""
 
 _LOOKED_AT: Final = _IDS | _MEDIA_KEYS
-_CONTAINERS: Final = frozenset({dict, list})
 
 _TOP_LEVEL: Final[Mapping[Api, tuple[str, ...]]] = {
     Api.RESPONSES: ("previous_response_id", "conversation", "prompt"),
@@ -70,6 +69,7 @@ _TOP_LEVEL_SQUASHED: Final = {
     api: frozenset(squash(name) for name in (*_TOP_LEVEL.get(api, ()), *_ON_ANY_API)) for api in Api
 }
 _REGION: Final = squash("inference_geo")
+_TURNS: Final = {api: "input" if api is Api.RESPONSES else "messages" for api in Api}
 
 
 def refuse_upstream_state(api: Api, body: JsonObject, unknown: Iterable[str]) -> list[str]:
@@ -90,12 +90,18 @@ def refuse_upstream_state(api: Api, body: JsonObject, unknown: Iterable[str]) ->
             raise _no_such(key)
         if name == _REGION:
             raise _no_region()
+    turns = _TURNS[api]
+    conversation = body.get(turns)
+    if isinstance(conversation, list):
+        conversation = more_than_text(conversation)
     check = _CHECKS.get(api)
     if check is not None:
-        check(body)
+        check(body, conversation)
     stripped: set[str] = set()
-    for name in ("messages", "tools") if api is not Api.RESPONSES else ("input", "tools"):
-        _walk(name, body.get(name), stripped)
+    if conversation:
+        _walk(turns, conversation, stripped)
+    if "tools" in body:
+        _walk("tools", body["tools"], stripped)
     return sorted(stripped)
 
 
@@ -110,7 +116,10 @@ def _walk(where: str, root: object, stripped: set[str]) -> None:
             if not _LOOKED_AT.isdisjoint(node):
                 _refuse_ids(where, node)
                 stripped.update(f"{where}.{key}" for key in _MEDIA_KEYS if node.pop(key, None) is not None)
-            waiting += [v for key, v in node.items() if type(v) in _CONTAINERS and key not in _OPAQUE]
+            for key, value in node.items():
+                kind = type(value)
+                if (kind is dict or kind is list) and key not in _OPAQUE:
+                    waiting.append(value)
 
 
 def _refuse_ids(where: str, node: JsonObject) -> None:
@@ -119,8 +128,8 @@ def _refuse_ids(where: str, node: JsonObject) -> None:
             raise _no_such(f"{where}.{name}")
 
 
-def _check_chat(body: JsonObject) -> None:
-    for message in objects(body.get("messages")):
+def _check_chat(body: JsonObject, conversation: object) -> None:
+    for message in objects(conversation) if conversation else ():
         if isinstance(message.get("audio"), dict):  # an earlier spoken answer, kept by the vendor
             raise _no_such("messages.audio")
     audio = body.get("audio")
@@ -128,13 +137,13 @@ def _check_chat(body: JsonObject) -> None:
         raise _no_such("audio.voice")
 
 
-def _check_responses(body: JsonObject) -> None:
+def _check_responses(body: JsonObject, conversation: object) -> None:
     if body.get("background"):
         raise malformed("`background` needs answers to be stored upstream, which is switched off")
     options = body.get("background_options")
     if isinstance(options, dict) and options.get("continuation_id") is not None:
         raise _no_such("background_options.continuation_id")
-    for item in objects(body.get("input")):
+    for item in objects(conversation) if conversation else ():
         if _is_reference(item):
             raise _no_such("input.id")
 
@@ -155,7 +164,7 @@ def _is_reference(item: JsonObject) -> bool:
     return kind == "image_generation_call" and not item.get("result")
 
 
-def _check_messages(body: JsonObject) -> None:
+def _check_messages(body: JsonObject, _conversation: object) -> None:
     if body.get("inference_geo") is not None:
         raise _no_region()
     container = body.get("container")
@@ -185,7 +194,7 @@ def _no_such(field: str) -> NotFound:
     )
 
 
-_CHECKS: Final[Mapping[Api, Callable[[JsonObject], None]]] = {
+_CHECKS: Final[Mapping[Api, Callable[[JsonObject, object], None]]] = {
     Api.CHAT: _check_chat,
     Api.RESPONSES: _check_responses,
     Api.MESSAGES: _check_messages,
