@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,7 +20,7 @@ from tests.trail.records import ALPHA, BETA, ROOT, end, file_of, new_record, ope
 
 from partywall.errors import TrailUnavailable
 from partywall.trail import Trail, new_decision_id
-from partywall.trail.database import DecisionFile
+from partywall.trail.database import Completion, DecisionFile, Insertion
 
 COOL = 0.3
 """A little more than a faulty file is left alone for."""
@@ -172,6 +173,7 @@ def test_patience_with_a_lock_ends(tmp_path: Path) -> None:
                     await trail.admit(new_record(ALPHA))
                 with pytest.raises(TrailUnavailable, match="locked"):
                     await completion
+                assert running.admitted
                 assert 0.25 < time.monotonic() - began < 5.0
                 await admits(trail)
             await asyncio.sleep(COOL)
@@ -300,6 +302,53 @@ def test_a_completion_that_comes_while_a_file_cools_is_written_afterwards(tmp_pa
             aside.rename(path)
             await completion
             assert stored(tmp_path, ALPHA) == [running]
+
+    asyncio.run(main())
+
+
+def test_a_flush_waits_for_what_a_busy_lock_puts_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = DecisionFile.write
+    attempts: list[int] = []
+    begun = threading.Event()
+
+    def busy_once(self: DecisionFile, insertions: list[Insertion], completions: list[Completion]) -> dict[int, str]:
+        attempts.append(len(insertions))
+        if len(attempts) > 1:
+            return original(self, insertions, completions)
+        begun.set()
+        time.sleep(0.2)
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+        raise error
+
+    async def main() -> None:
+        async with open_trail(tmp_path, durability="full") as trail:
+            await trail.admit(new_record(ALPHA))
+            monkeypatch.setattr(DecisionFile, "write", busy_once)
+            first = asyncio.ensure_future(trail.admit(new_record(ALPHA)))
+            assert await asyncio.to_thread(begun.wait, 10)
+            # A helper thread is at work on the first; this one waits in a batch of its own.
+            trail.complete(end(new_record(ALPHA)))
+            await asyncio.wait_for(trail.flush(), 10)
+            assert len(stored(tmp_path, ALPHA)) == 3
+            await first
+
+    asyncio.run(main())
+    assert attempts == [1, 2]
+
+
+def test_what_ended_unadmitted_while_a_file_cools_is_written_afterwards(tmp_path: Path) -> None:
+    put_folder(file_of(tmp_path, ALPHA))
+
+    async def main() -> None:
+        async with open_trail(tmp_path) as trail:
+            with pytest.raises(TrailUnavailable):
+                await trail.admit(new_record(ALPHA))
+            gone = end(new_record(ALPHA), "client_gone")
+            trail.complete(gone)
+            file_of(tmp_path, ALPHA).rmdir()
+            await trail.flush()
+            assert stored(tmp_path, ALPHA) == [gone]
 
     asyncio.run(main())
 

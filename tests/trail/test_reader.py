@@ -134,6 +134,13 @@ def test_pages_join_without_a_gap_or_a_repetition(tmp_path: Path, page_rows: int
     assert list(shelf.scan(Query(1011.0, None, newest_first, page_rows))) == since
 
 
+def test_records_of_one_millisecond_come_in_the_order_of_their_time(tmp_path: Path) -> None:
+    records = write(tmp_path, *(new_record(ALPHA, at=1000.0 + turn / 1e5) for turn in range(1, 40)))
+    view = TrailReader(tmp_path).of_tenant(ALPHA)
+    assert list(view.events()) == records
+    assert list(view.events(limit=5)) == records[-5:]
+
+
 @pytest.mark.parametrize("since", [-1e300, -5.0, 0.0, 0.5, float("-inf"), None])
 def test_since_long_ago_is_since_ever(tmp_path: Path, since: float | None) -> None:
     records = write(tmp_path, new_record(ALPHA, at=1.0), new_record(ALPHA))
@@ -211,7 +218,7 @@ def test_a_foreign_row_is_dropped_and_reported(tmp_path: Path, change: str, reas
     assert [record.tenant for record in reader.across_all_tenants().events()] == [ALPHA, BETA]
 
 
-CONTRADICTIONS = ["id = 'dec_x'", "time = time + 1", "time = 'soon'", "verdict = 'block'"]
+CONTRADICTIONS = ["id = 'dec_x'", "id = ''", "id = x'ff'", "time = time + 1", "time = 'soon'", "verdict = 'block'"]
 
 
 @pytest.mark.parametrize("change", CONTRADICTIONS)

@@ -129,5 +129,3 @@ def fail(waiter: Waiter | None, reason: str) -> None:
     """Resolve with `TrailUnavailable`, unless nobody waits or its owner has gone."""
     if waiter is not None and not waiter.done():
         waiter.set_exception(TrailUnavailable(reason))
-        # Its owner may be cancelled before it looks; asking here keeps asyncio from calling this "never retrieved".
-        waiter.exception()
