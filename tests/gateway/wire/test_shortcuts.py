@@ -74,21 +74,25 @@ _PARTS = st.fixed_dictionaries(
         "tool": st.just({"type": "tool_reference", "name": "search"}),
     },
 )
-_TURNS = st.fixed_dictionaries(
-    {},
-    optional={
-        "role": st.just("user") | _ODD | _PARTS,
-        "content": st.just("hello") | st.lists(_PARTS, max_size=2) | _PARTS | _ODD,
-        "tools": st.lists(_ENTRIES, max_size=2) | _ODD,
-        "audio": st.just({"id": "audio_beta"}) | _ODD,
-        "type": st.sampled_from(["message", "item_reference", "reasoning"]),
-        "file_id": st.just("file_beta"),
-    },
+_OF_TURNS: dict[str, st.SearchStrategy[object]] = {
+    "role": st.just("user") | _ODD | _PARTS,
+    "content": st.just("hello") | st.lists(_PARTS, max_size=2) | _PARTS | _ODD,
+    "tools": st.lists(_ENTRIES, max_size=2) | _ODD,
+    "audio": st.just({"id": "audio_beta"}) | _ODD,
+    "type": st.sampled_from(["message", "item_reference", "reasoning"]),
+    "file_id": st.just("file_beta"),
+}
+_TURNS = st.fixed_dictionaries({}, optional=_OF_TURNS)
+_NEARLY_PLAIN = st.sampled_from(sorted(_OF_TURNS)).flatmap(
+    lambda member: st.fixed_dictionaries({"role": st.just("user"), "content": st.just("hi"), member: _OF_TURNS[member]})
 )
 
 
 @settings(max_examples=500, deadline=None)
-@given(api=st.sampled_from([Api.CHAT, Api.RESPONSES, Api.MESSAGES]), turns=st.lists(_TURNS | _ODD, max_size=4))
+@given(
+    api=st.sampled_from([Api.CHAT, Api.RESPONSES, Api.MESSAGES]),
+    turns=st.lists(_NEARLY_PLAIN | _TURNS | _ODD, max_size=4),
+)
 def test_turns_of_two_texts_are_passed_over_and_no_other(api: Api, turns: list[object]) -> None:
     """With a third member, which says nothing, no turn is passed over; and it makes no difference."""
     wire, field = WIRES[api], "input" if api is Api.RESPONSES else "messages"

@@ -121,6 +121,18 @@ def test_prompts_are_kept_shorter_but_not_longer(api: Api, value: object, *, kep
     assert ("prompt_cache_retention" in body) is kept
 
 
+def test_arguments_of_the_prompts_template_are_switches_and_nothing_else() -> None:
+    """With `tools` among them the model would be offered what no role was held against."""
+    sent: JsonObject = {"enable_thinking": False, "tools": [{"name": "wipe"}], "documents": {}}
+    for wire in _BODIED:
+        body: JsonObject = {"model": "m", "store": False, "chat_template_kwargs": dict(sent)}
+        stripped = wire.strip_request(body)
+        assert stripped == ["chat_template_kwargs.documents", "chat_template_kwargs.tools"]
+        assert body["chat_template_kwargs"] == {"enable_thinking": False}
+        alone: JsonObject = {"chat_template_kwargs": dict(sent)}
+        assert wire.strip_request(alone) == stripped
+
+
 def test_no_comparison_with_somebody_s_prompt() -> None:
     body: JsonObject = {"prompt_cache_options": {"comparison_response_id": "resp_beta", "mode": "implicit"}}
     assert WIRES[Api.CHAT].strip_request(body) == ["prompt_cache_options.comparison_response_id"]
@@ -158,6 +170,14 @@ def test_a_hint_is_returned_and_removed(wire: Wire, field: str) -> None:
     assert wire.tenant_hints(body) == ["beta", "alpha"]
     assert body == {"model": "m", "metadata": {"topic": "x"}}
     assert wire.tenant_hints(body) == []
+
+
+@_WITH_BODY
+@pytest.mark.parametrize("field", SPELLINGS)
+def test_a_hint_among_metadata_alone_is_heard(wire: Wire, field: str) -> None:
+    body: JsonObject = {"model": "m", "metadata": {field: "beta"}}
+    assert wire.tenant_hints(body) == ["beta"]
+    assert body == {"model": "m", "metadata": {}}
 
 
 @_WITH_BODY
