@@ -15,7 +15,7 @@ import pytest
 
 from partywall.gateway import clients, protocol
 from partywall.gateway.clients import Clients
-from partywall.gateway.http import ClientGone, DisconnectWatch, Request, Responder
+from partywall.gateway.http import ClientGone, Request, Responder
 from partywall.gateway.protocol import App, GatewayProtocol
 
 SECONDS = 0.2
@@ -30,11 +30,11 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def answers_at_once(_request: Request, responder: Responder) -> None:
     """Doesn't wait for the body, as a refusal doesn't."""
-    await responder.whole(200, [], b"ok")
+    responder.whole(200, b"", b"ok")
 
 
 async def answers_slowly(_request: Request, responder: Responder) -> None:
-    await responder.start(200, [])
+    responder.start(200, b"")
     await responder.write(b"sl")
     await asyncio.sleep(3 * SECONDS)
     await responder.end(b"ow")
@@ -172,9 +172,10 @@ def test_the_running_request_hears_of_the_end_behind_others() -> None:
 
         async def app(request: Request, _responder: Responder) -> None:
             try:
-                with DisconnectWatch(request):
-                    await asyncio.sleep(5)
-            except ClientGone:
+                request.watch()
+                await asyncio.sleep(5)
+            except asyncio.CancelledError:
+                assert request.was_left()
                 heard.put_nowait("gone")
 
         async with served(app) as (_, writer):
@@ -190,7 +191,7 @@ def test_trailers_go_nowhere() -> None:
     async def app(request: Request, responder: Responder) -> None:
         await request.body(limit_bytes=100, timeout_seconds=5)
         names = b",".join(name for name, _ in request.headers)
-        await responder.whole(200, [], b"<" + names + b">")
+        responder.whole(200, b"", b"<" + names + b">")
 
     start = b"POST / HTTP/1.1\r\nhost: g\r\ntransfer-encoding: chunked\r\n\r\n"
     for pieces in [
@@ -226,7 +227,7 @@ def test_a_client_that_never_reads_gives_up_its_connection(monkeypatch: pytest.M
     ended = asyncio.Event()
 
     async def talks_on(_request: Request, responder: Responder) -> None:
-        await responder.start(200, [])
+        responder.start(200, b"")
         try:
             while True:
                 await responder.write(b"x" * 65_536)

@@ -27,7 +27,7 @@ _log = logging.getLogger("partywall.gateway")
 
 _PUBLIC: Final = frozenset(e.path for e in ENDPOINTS if e.guard is Guard.PUBLIC)
 _OPERATOR: Final = frozenset(e.path for e in ENDPOINTS if e.guard is Guard.OPERATOR)
-_PLAIN: Final = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+_PLAIN: Final = b"content-type: application/json\r\ncache-control: no-store\r\n"
 
 
 class Gateway:
@@ -61,21 +61,22 @@ class Gateway:
 
     async def __call__(self, request: Request, responder: Responder) -> None:
         """Answer one request, whatever it is."""
-        exchange = Exchange(request, responder, self._serving)
         if request.path in _PUBLIC:
-            await self._public(request, responder)
-        elif request.path in _OPERATOR:
+            self._public(request, responder)
+            return
+        exchange = Exchange(request, responder, self._serving)
+        if request.path in _OPERATOR:
             await answer_operator(exchange, self._platform)
         else:
             await self._pipeline.handle(exchange)
 
-    async def _public(self, request: Request, responder: Responder) -> None:
+    def _public(self, request: Request, responder: Responder) -> None:
         if request.method not in ("GET", "HEAD"):
-            await responder.whole(405, [*_PLAIN, (b"allow", b"GET")], b'{"status":"method not allowed"}')
+            responder.whole(405, _PLAIN + b"allow: GET\r\n", b'{"status":"method not allowed"}')
         elif request.path == "/healthz" or self._platform.trail.healthy:
-            await responder.whole(200, _PLAIN, b'{"status":"ok"}')
+            responder.whole(200, _PLAIN, b'{"status":"ok"}')
         else:
-            await responder.whole(503, _PLAIN, b'{"status":"decisions can not be recorded"}')
+            responder.whole(503, _PLAIN, b'{"status":"decisions can not be recorded"}')
 
     def _reload(self, snapshot: Snapshot) -> None:
         # INVARIANT: an Exchange took the old one by reference; requests under way finish under it.

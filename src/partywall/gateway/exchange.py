@@ -30,12 +30,7 @@ class Exchange:
         self.scope: TenantScope | None = None
         self.decision: Decision | None = None
         self.query: Mapping[str, str] = {}
-        self.record = DecisionRecord(
-            id=new_decision_id(),
-            time=time.time(),
-            method=request.method[:20],
-            path=request.path[:500],
-        )
+        self.record = DecisionRecord.begin(new_decision_id(), time.time(), request.method[:20], request.path[:500])
 
     @property
     def id(self) -> str:

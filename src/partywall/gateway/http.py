@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import Any, Final, Literal, Protocol, Self
+from typing import Any, Final, Protocol
 
 from partywall.errors import BadRequest, PayloadTooLarge, RequestTimedOut
 
-__all__ = ["WRITE_SECONDS", "ClientGone", "DisconnectWatch", "Header", "Link", "Request", "Responder"]
+__all__ = ["WRITE_SECONDS", "ClientGone", "Header", "Link", "Request", "Responder", "header_lines"]
 
 Header = tuple[bytes, bytes]
 
@@ -26,6 +27,11 @@ _DRAIN_FACTOR: Final = 8
 """A body that is too large is read to its end, up to this many limits, so that the client gets to read the refusal."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+def header_lines(headers: Iterable[Header]) -> bytes:
+    """Headers as they stand in a head."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
 
 
 class ClientGone(Exception):
@@ -83,7 +89,7 @@ class Request:
         self.header_map = header_map = dict(headers)
         if len(header_map) < len(headers):
             self.header_map = header_map = _joined(headers)
-        self.expects_continue = header_map.get(b"expect", b"").lower() == b"100-continue"
+        self.expects_continue = b"expect" in header_map and header_map[b"expect"].lower() == b"100-continue"
         self.is_http_10 = False
         self.keep_alive = True
         self.complete = False
@@ -99,20 +105,24 @@ class Request:
         self._waiter: asyncio.Future[None] | None = None
         self._is_watched = False
 
+    def body_at_once(self, *, limit_bytes: int) -> bytes | None:
+        """The whole body, if it has come, as it mostly has; None when there is something to wait for, or too much.
+
+        Raises:
+            BadRequest: it is compressed, which hides its size.
+        """
+        if self.header_map.get(b"content-encoding", b"identity") != b"identity":
+            raise BadRequest("compressed request body", public_message="Compressed request bodies are not accepted.")
+        return self._buffer if self.complete and len(self._buffer) <= limit_bytes else None
+
     async def body(self, *, limit_bytes: int, timeout_seconds: float) -> bytes:
-        """The whole body.
+        """The whole body, once it has come.
 
         Raises:
             PayloadTooLarge: it is longer than `limit_bytes`.
             RequestTimedOut: it didn't arrive within `timeout_seconds`.
-            BadRequest: it is compressed, which hides its size.
             ClientGone: the client hung up.
         """
-        if self.header_map.get(b"content-encoding", b"identity") != b"identity":
-            raise BadRequest("compressed request body", public_message="Compressed request bodies are not accepted.")
-        if self.complete and len(self._buffer) <= limit_bytes:
-            body, self._buffer = self._buffer, b""
-            return body
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._read(limit_bytes)
@@ -164,21 +174,26 @@ class Request:
         """The client has hung up."""
         self.gone = True
         self._wake()
-        if self._is_watched:
+        if self._is_watched and not self.answered:
             self.task.cancel()
 
-    # -- What `DisconnectWatch` asks ---
+    # -- Work that nobody may wait for any more ---
 
-    def begin_watch(self) -> None:
-        """From now on a client that hangs up cancels the task. Raises ClientGone when it has done so already."""
+    def watch(self) -> None:
+        """From now on a client that hangs up cancels the task: nobody pays for an answer without a reader.
+
+        Raises:
+            ClientGone: it has done so already.
+        """
         if self.gone:
             raise ClientGone
         self._is_watched = True
         self._link.hold(held=False)  # who isn't read from can't be seen to leave
 
-    def end_watch(self) -> None:
-        """The task is not cancelled any more."""
+    def was_left(self) -> bool:
+        """Whether the cancellation just caught was the watch's. It is then forgotten, unless another came with it."""
         self._is_watched = False
+        return self.gone and self.task.uncancel() == 0
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -203,15 +218,16 @@ class Responder:
         """Whether any of the answer has gone out."""
         return self._request.begun
 
-    async def whole(self, status: int, headers: list[Header], body: bytes) -> None:
-        """Write a complete answer, at once. `headers` lack the length."""
-        head = self._begin(status, headers) + b"content-length: %d\r\n\r\n" % len(body)
-        self._put(head if self._request.method == "HEAD" else head + body)
+    def whole(self, status: int, lines: bytes, body: bytes) -> None:
+        """Write a complete answer, at once. `lines` are its headers (`header_lines`), all but the length."""
+        head = self._begin(status, lines)
+        content = b"" if self._request.method == "HEAD" else body
+        self._put(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), content))
         self._link.answered(self._request)
 
-    async def start(self, status: int, headers: list[Header]) -> None:
+    def start(self, status: int, lines: bytes) -> None:
         """Write the status and headers of an answer whose length isn't known."""
-        head = self._begin(status, headers)
+        head = self._begin(status, lines)
         # HTTP/1.0 knows no chunks: the end of the connection ends the answer.
         self._chunked = not self._request.is_http_10
         self._put(head + (b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"))
@@ -237,36 +253,13 @@ class Responder:
         if not self._link.transport.is_closing():
             self._link.transport.write(data)
 
-    def _begin(self, status: int, headers: list[Header]) -> bytes:
-        if self._request.begun:
-            raise RuntimeError("an answer has begun already")
-        self._request.begun = True
-        parts = [_STATUS_LINES[status], _dates.line()]
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
-        if not self._request.keep_alive:
-            parts.append(b"connection: close\r\n")
-        return b"".join(parts)
-
-
-class DisconnectWatch:
-    """Cancels the request's task when its client hangs up, so that nobody pays for an answer without a reader."""
-
-    __slots__ = ("_request",)
-
-    def __init__(self, request: Request) -> None:
-        self._request = request
-
-    def __enter__(self) -> Self:
-        self._request.begin_watch()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> Literal[False]:
+    def _begin(self, status: int, lines: bytes) -> bytes:
         request = self._request
-        request.end_watch()
-        if request.gone and kind is asyncio.CancelledError and request.task.uncancel() == 0:
-            raise ClientGone
-        return False
+        if request.begun:
+            raise RuntimeError("an answer has begun already")
+        request.begun = True
+        head = _STATUS_LINES[status] + _dates.line() + lines
+        return head if request.keep_alive else head + b"connection: close\r\n"
 
 
 class _Dates:

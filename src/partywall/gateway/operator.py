@@ -15,7 +15,7 @@ import orjson
 
 from partywall.errors import InvalidCredential, MethodNotAllowed, MissingIdentity, PartywallError, TrailUnavailable
 from partywall.gateway.exchange import Exchange
-from partywall.gateway.http import Header, Request
+from partywall.gateway.http import Header, Request, header_lines
 from partywall.platform import Platform, Snapshot
 from partywall.tenancy import CredentialId
 from partywall.trail import Verdict
@@ -40,7 +40,7 @@ async def answer_operator(exchange: Exchange, platform: Platform) -> None:
     except TrailUnavailable as unrecorded:
         _log.error("the operator's request %s could not be recorded: %s", exchange.id, unrecorded)
         status, content_type, body = _problem(unrecorded)
-    await exchange.responder.whole(status, _headers(exchange.id, content_type), body)
+    exchange.responder.whole(status, header_lines(_headers(exchange.id, content_type)), body)
 
 
 def _answer(exchange: Exchange, platform: Platform) -> bytes:

@@ -8,6 +8,7 @@ Read `Pipeline.handle` first. Each step is one call into one room.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from typing import Final
@@ -17,11 +18,11 @@ from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallE
 from partywall.gateway.endpoints import Guard, find
 from partywall.gateway.exchange import Exchange
 from partywall.gateway.forward import Call, Forwarder, pairs
-from partywall.gateway.http import ClientGone, DisconnectWatch
+from partywall.gateway.http import ClientGone, header_lines
 from partywall.gateway.inspect import Inspected, inspect_body, inspect_query, tenant_hints
 from partywall.gateway.models import model_answer
 from partywall.gateway.providers import Salts
-from partywall.gateway.relay import relay, tenant_headers
+from partywall.gateway.relay import relay, tenant_lines
 from partywall.gateway.wire import WIRES, Api
 from partywall.gateway.wire.streaming import ask_for_usage
 from partywall.platform import Platform
@@ -58,6 +59,10 @@ class Pipeline:
             await self._refuse(exchange, error)
         except ClientGone:
             await self._gone(exchange)
+        except asyncio.CancelledError:
+            if not exchange.request.was_left():
+                raise
+            await self._gone(exchange)
         except Exception as error:  # noqa: BLE001  # the edge: whatever it is, it refuses and the process lives
             _log.exception("request %s failed", exchange.id)
             await self._refuse(exchange, PartywallError(f"unexpected {type(error).__name__}"))
@@ -82,7 +87,8 @@ class Pipeline:
         return scope, _endpoint(exchange, path), path, route
 
     async def _authenticate(self, exchange: Exchange) -> TenantScope:
-        scope = await exchange.serving.snapshot.authenticator.authenticate(exchange.request.headers)
+        authenticator, headers = exchange.serving.snapshot.authenticator, exchange.request.headers
+        scope = authenticator.known(headers) or await authenticator.authenticate(headers)
         exchange.identified(scope)
         return scope
 
@@ -91,9 +97,11 @@ class Pipeline:
     ) -> None:
         serving, server, record = exchange.serving, exchange.serving.snapshot.server, exchange.record
         wire = WIRES[api]
-        raw = await exchange.request.body(
-            limit_bytes=server.max_body_bytes, timeout_seconds=server.body_timeout_seconds
-        )
+        raw = exchange.request.body_at_once(limit_bytes=server.max_body_bytes)
+        if raw is None:
+            raw = await exchange.request.body(
+                limit_bytes=server.max_body_bytes, timeout_seconds=server.body_timeout_seconds
+            )
         asked = inspect_body(raw, exchange.request, wire, path, exchange.query)
         record.model, record.streamed = asked.model, asked.stream
         # 4. Policy: agreement, the effective chain, the targets that this tenant may use.
@@ -111,14 +119,14 @@ class Pipeline:
         # 5. No trail, no data: the decision is on disk before anything leaves for an upstream.
         await self._platform.trail.admit(exchange.record)
         # 6. The upstream, with its own credential and this tenant's salts; given up when the client hangs up.
-        with DisconnectWatch(exchange.request):
-            hide_usage = ask_for_usage(api, asked.body)
-            call = self._call(exchange, scope, api, asked)
-            sent = await self._forwarder.send(call, targets, serving.breakers, serving.triggers)
-            record.upstream = sent.target
-            # 7. The answer, checked on its way out.
-            async with sent.answer:
-                usage = await relay(exchange, wire, sent.answer, decision, hide_usage=hide_usage)
+        exchange.request.watch()
+        hide_usage = ask_for_usage(api, asked.body)
+        call = self._call(exchange, scope, api, asked)
+        sent = await self._forwarder.send(call, targets, serving.breakers, serving.triggers)
+        record.upstream = sent.target
+        # 7. The answer, checked on its way out.
+        async with sent.answer:
+            usage = await relay(exchange, wire, sent.answer, decision, hide_usage=hide_usage)
         # 8. The record says how it ended.
         exchange.finish(200, "completed", usage)
         self._complete(exchange)
@@ -158,7 +166,7 @@ class Pipeline:
         body = model_answer(rules, scope, route, path)
         exchange.finish(200, "completed")
         await self._platform.trail.admit(exchange.record)
-        await exchange.responder.whole(200, tenant_headers(exchange.id, b"application/json"), body)
+        exchange.responder.whole(200, tenant_lines(exchange.id, b"application/json"), body)
 
     async def _refuse(self, exchange: Exchange, error: PartywallError) -> None:
         """Record the refusal, then tell the client; it is refused whether or not that can be recorded."""
@@ -174,7 +182,7 @@ class Pipeline:
             await responder.end(wire.error_events(error, exchange.id))
         else:
             headers, body = wire.error_body(error, exchange.id)
-            await responder.whole(error.status, headers, body)
+            responder.whole(error.status, header_lines(headers), body)
 
     async def _identify_for_the_record(self, exchange: Exchange, error: PartywallError) -> None:
         """An unknown path is refused whoever asks; the record of it still goes to the tenant that it belongs to."""

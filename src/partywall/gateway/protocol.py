@@ -97,10 +97,16 @@ class GatewayProtocol(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
-        if self._in_head and self._overhead_bytes + _until_head_ends(data) > MAX_HEADER_BYTES:
+        overhead = self._overhead_bytes + len(data)
+        # The second look, only where it may be too much: all but the end of a head may be its body.
+        if (
+            self._in_head
+            and overhead > MAX_HEADER_BYTES
+            and self._overhead_bytes + _until_head_ends(data) > MAX_HEADER_BYTES
+        ):
             self._give_up(_TOO_LARGE)
             return
-        self._overhead_bytes += len(data)
+        self._overhead_bytes = overhead
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -111,7 +117,8 @@ class GatewayProtocol(asyncio.Protocol):
         if self._overhead_bytes > MAX_HEADER_BYTES:
             # A trailer or chunk extension without end: httptools would join it in memory, in quadratic time.
             self._give_up(_TOO_LARGE if self._in_head else _MALFORMED)
-        elif not self._is_timed and self._is_owed():
+        elif not self._is_timed and (self._in_head or not self._unanswered):
+            # The client owes us bytes that nobody else waits for: a head, or the rest of what was answered.
             self._expect(HEADER_SECONDS)
 
     def pause_writing(self) -> None:
@@ -190,7 +197,8 @@ class GatewayProtocol(asyncio.Protocol):
         if not request.keep_alive:
             self.transport.close()
             return
-        self.hold(held=False)
+        if self._held:
+            self.hold(held=False)
         if self._unanswered:
             self._serve(self._unanswered[0])
         elif not self._is_timed:
@@ -253,10 +261,6 @@ class GatewayProtocol(asyncio.Protocol):
         self.transport.close()
 
     # -- Time --------------------------------------------------------------------------------------------------------
-
-    def _is_owed(self) -> bool:
-        """Whether the client owes us bytes that nobody else waits for: a head, or the rest of what was answered."""
-        return self._in_head or not self._unanswered
 
     def _expect(self, seconds: float) -> None:
         self._is_timed = True

@@ -18,27 +18,22 @@ from partywall.config.routing import Stage
 from partywall.errors import ToolDenied, UpstreamUnavailable
 from partywall.gateway.answer import Answer
 from partywall.gateway.exchange import Exchange
-from partywall.gateway.http import Header
 from partywall.gateway.wire import SseEvent, SseSplitter, Usage, Wire
 from partywall.gateway.wire.refusals import sse
 from partywall.gateway.wire.streaming import DONE, is_terminal, is_usage_only
 from partywall.policy import Decision
 from partywall.trail import Verdict
 
-__all__ = ["relay", "tenant_headers"]
+__all__ = ["relay", "tenant_lines"]
 
 _EVENT_STREAM: Final = b"text/event-stream"
 
 
-def tenant_headers(request_id: str, content_type: bytes) -> list[Header]:
+def tenant_lines(request_id: str, content_type: bytes) -> bytes:
     """The headers of everything that is a tenant's: two names for the request id, and no shared cache may keep it."""
-    identity = request_id.encode("ascii")
-    return [
-        (b"content-type", content_type),
-        (b"cache-control", b"private, no-store"),
-        (b"x-request-id", identity),
-        (b"request-id", identity),
-    ]
+    own = request_id.encode("ascii")
+    kind = b"content-type: " + content_type
+    return kind + b"\r\ncache-control: private, no-store\r\nx-request-id: " + own + b"\r\nrequest-id: " + own + b"\r\n"
 
 
 async def relay(
@@ -63,7 +58,7 @@ async def _whole(exchange: Exchange, wire: Wire, answer: Answer, decision: Decis
     if decision.answer_tools is not None:
         _check(decision, wire.tool_names_in_answer(parsed))
         body = _again(orjson.dumps, parsed)
-    await exchange.responder.whole(200, tenant_headers(exchange.id, b"application/json"), body)
+    exchange.responder.whole(200, tenant_lines(exchange.id, b"application/json"), body)
     return wire.usage(parsed)
 
 
@@ -93,7 +88,7 @@ class _Stream:
     async def relay(self, answer: Answer) -> Usage | None:
         responder = self._exchange.responder
         splitter = SseSplitter()
-        await responder.start(200, tenant_headers(self._exchange.id, b"text/event-stream; charset=utf-8"))
+        responder.start(200, tenant_lines(self._exchange.id, b"text/event-stream; charset=utf-8"))
         async for chunk in answer.chunks():
             await self._pass_on(splitter.feed(chunk))
         await self._pass_on(splitter.flush())

@@ -31,6 +31,7 @@ from partywall.tenancy._mint import mint
 
 __all__ = ["Authenticator"]
 
+_BETWEEN: Final = b"\0"
 _MAX_KEPT: Final = 4096
 """Scopes kept. Only what verified is, so that guesses fill nothing."""
 
@@ -50,6 +51,15 @@ class Authenticator:
         self._key_header = settings.key_header
         self._kept: dict[bytes, TenantScope] = {}
 
+    def known(self, headers: Headers) -> TenantScope | None:
+        """The scope that the same headers gave before, if it is kept. None says nothing: `authenticate` decides.
+
+        Raises:
+            BadRequest, TypeError: as `authenticate`.
+        """
+        digest = _digest(self._reader.relevant(headers))
+        return None if digest is None else self._kept.get(digest)
+
     async def authenticate(self, headers: Headers) -> TenantScope:
         """The scope of the tenant whose credential `headers` carry.
 
@@ -62,10 +72,6 @@ class Authenticator:
             IdentityUnavailable: the keys that would verify a token can't be had.
         """
         pairs = self._reader.relevant(headers)
-        digest = _digest(pairs)
-        kept = self._kept.get(digest)
-        if kept is not None:
-            return kept
         claimed = self._reader.claims(pairs)
         proof = await self._prove(claimed.credentials)
         try:
@@ -75,10 +81,14 @@ class Authenticator:
             error.recorded_for = proof.tenant
             raise
         if proof.keys_shown == len(claimed.credentials):  # no token, and nothing that could become one
+            self._keep(_digest(pairs), scope)
+        return scope
+
+    def _keep(self, digest: bytes | None, scope: TenantScope) -> None:
+        if digest is not None:
             if len(self._kept) >= _MAX_KEPT:
                 self._kept.clear()
             self._kept[digest] = scope
-        return scope
 
     async def aclose(self) -> None:
         """Stop fetching keys. Tokens may then fail with IdentityUnavailable."""
@@ -124,9 +134,14 @@ class Authenticator:
         raise InvalidCredential(f"header `{place.decode()}` holds no key that is known")
 
 
-def _digest(pairs: list[Header]) -> bytes:
-    """The SHA-256 of the pairs. Each value goes with its length, so that no two lists of pairs write the same bytes."""
-    return hashlib.sha256(b"".join([b"%b %d %b" % (name, len(value), value) for name, value in pairs])).digest()
+def _digest(pairs: list[Header]) -> bytes | None:
+    """The SHA-256 of the pairs, with a NUL between any two parts, so that no two lists of pairs write the same bytes.
+
+    None for parts with a NUL in them, which HTTP doesn't allow.
+    """
+    parts = [part for pair in pairs for part in pair]
+    joined = _BETWEEN.join(parts)
+    return hashlib.sha256(joined).digest() if joined.count(_BETWEEN) == len(parts) - 1 else None
 
 
 def _scope(proof: Proof, claimed: Claimed) -> TenantScope:

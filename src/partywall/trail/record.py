@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from partywall.tenancy import CredentialId, GroupName, Role, TenantId, UserId
 from partywall.trail.ids import DecisionId
@@ -35,7 +36,7 @@ class PolicyResult:
     reason: str
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class DecisionRecord:
     """One request. `Trail.admit` and `Trail.complete` write down what it says at that moment.
 
@@ -73,6 +74,16 @@ class DecisionRecord:
 
     admitted_policies: tuple[PolicyResult, ...] | None = field(default=None, init=False, compare=False, repr=False)
     """Kept by the trail: what `policies` was when the admission half was queued or written."""
+
+    @classmethod
+    def begin(cls, id: DecisionId, time: float, method: str, path: str) -> Self:  # noqa: A002  # the fields' own names
+        """A record of which nothing more is known. The rest stays with the class until somebody says it.
+
+        (No slots, for this reason: the constructor writes all of its fields, most of them for nothing.)
+        """
+        record = cls.__new__(cls)
+        record.id, record.time, record.method, record.path = id, time, method, path
+        return record
 
     @property
     def admitted(self) -> bool:
