@@ -30,7 +30,7 @@ from partywall.gateway.wire import Api
 from partywall.policy import TargetRule
 from partywall.tenancy import TenantId
 
-__all__ = ["Call", "Forwarder", "Sent"]
+__all__ = ["Call", "Forwarder"]
 
 _OUR_CREDENTIAL_FAILED: Final = frozenset({401, 403, 407})
 _FAILED: Final = {
@@ -62,14 +62,6 @@ class Call:
     idle_timeout_seconds: float
 
 
-@dataclass(slots=True)
-class Sent:
-    """An answer that began well, and who gave it."""
-
-    answer: Answer
-    target: str
-
-
 class TargetFailed(UpstreamUnavailable):
     """One target failed, and whether that lets another be tried depends on `trigger`."""
 
@@ -93,8 +85,8 @@ class Forwarder:
         targets: Sequence[tuple[TargetRule, Upstream]],
         breakers: Breakers,
         triggers: frozenset[FallbackTrigger],
-    ) -> Sent:
-        """The first answer that isn't a failure of its target.
+    ) -> tuple[Answer, str]:
+        """The first answer that isn't a failure of its target, and the target's id.
 
         Raises:
             UpstreamRejected: a target refused the request itself; another would as well.
@@ -125,7 +117,7 @@ class Forwarder:
             else:
                 if breaker.failures:
                     breaker.succeeded()
-                return Sent(answer, upstream.id)
+                return answer, upstream.id
         raise failure or UpstreamUnavailable("no target speaks this API", status=502)
 
     async def _ask(self, call: Call, rule: TargetRule, upstream: Upstream) -> Answer:

@@ -73,6 +73,7 @@ class Request:
         "method",
         "path",
         "query",
+        "repeats_no_header",
         "task",
     )
 
@@ -87,7 +88,8 @@ class Request:
         self.query = query
         self.headers = headers
         self.header_map = header_map = dict(headers)
-        if len(header_map) < len(headers):
+        self.repeats_no_header = len(header_map) == len(headers)
+        if not self.repeats_no_header:
             self.header_map = header_map = _joined(headers)
         self.expects_continue = b"expect" in header_map and header_map[b"expect"].lower() == b"100-continue"
         self.is_http_10 = False

@@ -87,8 +87,10 @@ class Pipeline:
         return scope, _endpoint(exchange, path), path, route
 
     async def _authenticate(self, exchange: Exchange) -> TenantScope:
-        authenticator, headers = exchange.serving.snapshot.authenticator, exchange.request.headers
-        scope = authenticator.known(headers) or await authenticator.authenticate(headers)
+        authenticator, request = exchange.serving.snapshot.authenticator, exchange.request
+        scope = authenticator.known(request.header_map) if request.repeats_no_header else None
+        if scope is None:
+            scope = await authenticator.authenticate(request.headers)
         exchange.identified(scope)
         return scope
 
@@ -112,7 +114,7 @@ class Pipeline:
         require(decision)
         if decision.tools is not None and decision.filters_tools:
             wire.filter_tools(asked.body, decision.tools)
-        targets = list(pairs(decision.targets, serving.upstreams, api))
+        targets = pairs(decision.targets, serving.upstreams, api)
         if not targets:
             raise ModelDenied(f"no target for the model speaks `{api}`")
         record.upstream = targets[0][1].id
@@ -122,38 +124,35 @@ class Pipeline:
         exchange.request.watch()
         hide_usage = ask_for_usage(api, asked.body)
         call = self._call(exchange, scope, api, asked)
-        sent = await self._forwarder.send(call, targets, serving.breakers, serving.triggers)
-        record.upstream = sent.target
+        answer, record.upstream = await self._forwarder.send(call, targets, serving.breakers, serving.triggers)
         # 7. The answer, checked on its way out.
-        async with sent.answer:
-            usage = await relay(exchange, wire, sent.answer, decision, hide_usage=hide_usage)
+        async with answer:
+            usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage)
         # 8. The record says how it ended.
         exchange.finish(200, "completed", usage)
         self._complete(exchange)
 
     def _call(self, exchange: Exchange, scope: TenantScope, api: Api, asked: Inspected) -> Call:
         server = exchange.serving.snapshot.server
-        return Call(
-            tenant=scope.tenant,
-            api=api,
-            body=asked.body,
-            model=asked.model,
-            headers=exchange.request.header_map,
-            query=exchange.query,
-            salts=self._salts(scope.tenant),
-            answer_id=exchange.id,
-            answer_timeout_seconds=server.answer_timeout_seconds,
-            idle_timeout_seconds=server.stream_idle_timeout_seconds,
+        return Call(  # by position: a name for each costs as much again
+            scope.tenant,
+            api,
+            asked.body,
+            asked.model,
+            exchange.request.header_map,
+            exchange.query,
+            self._made_salts.get(scope.tenant) or self._salts(scope.tenant),
+            exchange.record.id,
+            server.answer_timeout_seconds,
+            server.stream_idle_timeout_seconds,
         )
 
     def _salts(self, tenant: TenantId) -> Salts:
-        made = self._made_salts.get(tenant)
-        if made is None:
-            salter = self._platform.salter
-            made = Salts(cache=salter.salt("cache", tenant), user=salter.salt("user", tenant))
-            if len(self._made_salts) >= _MAX_SALTS:
-                self._made_salts.clear()
-            self._made_salts[tenant] = made
+        salter = self._platform.salter
+        made = Salts(cache=salter.salt("cache", tenant), user=salter.salt("user", tenant))
+        if len(self._made_salts) >= _MAX_SALTS:
+            self._made_salts.clear()
+        self._made_salts[tenant] = made
         return made
 
     async def _models(self, exchange: Exchange, scope: TenantScope, route: RouteRule | None, path: str) -> None:

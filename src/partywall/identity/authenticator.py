@@ -51,13 +51,12 @@ class Authenticator:
         self._key_header = settings.key_header
         self._kept: dict[bytes, TenantScope] = {}
 
-    def known(self, headers: Headers) -> TenantScope | None:
+    def known(self, headers: Mapping[bytes, bytes]) -> TenantScope | None:
         """The scope that the same headers gave before, if it is kept. None says nothing: `authenticate` decides.
 
-        Raises:
-            BadRequest, TypeError: as `authenticate`.
+        `headers` have names in lower case, and each came once.
         """
-        digest = _digest(self._reader.relevant(headers))
+        digest = _digest([(name, headers[name]) for name in self._reader.names if name in headers])
         return None if digest is None else self._kept.get(digest)
 
     async def authenticate(self, headers: Headers) -> TenantScope:
@@ -81,11 +80,14 @@ class Authenticator:
             error.recorded_for = proof.tenant
             raise
         if proof.keys_shown == len(claimed.credentials):  # no token, and nothing that could become one
-            self._keep(_digest(pairs), scope)
+            self._keep(pairs, scope)
         return scope
 
-    def _keep(self, digest: bytes | None, scope: TenantScope) -> None:
-        if digest is not None:
+    def _keep(self, pairs: list[Header], scope: TenantScope) -> None:
+        """Keep `scope` for `known`, which looks in the order of the reader's names, and finds none that came twice."""
+        headers = dict(pairs)
+        digest = _digest([(name, headers[name]) for name in self._reader.names if name in headers])
+        if digest is not None and len(headers) == len(pairs):
             if len(self._kept) >= _MAX_KEPT:
                 self._kept.clear()
             self._kept[digest] = scope

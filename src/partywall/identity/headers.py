@@ -48,7 +48,7 @@ class Claimed:
 class HeaderReader:
     """Finds the headers of `settings` in a request."""
 
-    __slots__ = ("_meanings",)
+    __slots__ = ("_meanings", "names")
 
     def __init__(self, settings: IdentitySettings) -> None:
         # A credential header means itself, so that the value can be kept under its name.
@@ -56,6 +56,8 @@ class HeaderReader:
         self._meanings |= dict.fromkeys(settings.tenant_headers, _TENANT)
         self._meanings |= dict.fromkeys(settings.user_headers, _USER)
         self._meanings |= dict.fromkeys(settings.role_headers, _ROLE)
+        self.names = tuple(self._meanings)
+        """Of every header that identity looks at, in lower case."""
 
     def relevant(self, headers: Headers) -> list[Header]:
         """The pairs that identity looks at, in their order; names in lower case.
