@@ -5,7 +5,7 @@ is committed survives `kill -9`; with `durability="full"` it survives a power cu
 otherwise. A fault in one tenant's file refuses that tenant's requests and nobody else's. What waits is bounded, per
 tenant and in all. Several processes may write to the same files.
 
-Doesn't promise: that a completion outlives a crash within the twenty milliseconds that it may wait for company; to
+Doesn't promise: that a completion outlives a crash within the thirty milliseconds that it may wait for company; to
 follow a fork (open it in the process that serves).
 """
 
