@@ -25,6 +25,7 @@ from partywall.keys.hazmat import EPOCH_BYTES, KEY_BYTES, DataKey, InvalidTag
 __all__ = [
     "HEADER_BYTES",
     "KEY_NAME",
+    "LONGEST_PLAINTEXT_BYTES",
     "OVERHEAD_BYTES",
     "VERSION",
     "Header",
@@ -41,6 +42,7 @@ _TAG_BYTES: Final = 16
 HEADER_BYTES: Final = _HEADER.size
 OVERHEAD_BYTES: Final = HEADER_BYTES + _TAG_BYTES
 """How much longer a sealed record is than its plaintext."""
+LONGEST_PLAINTEXT_BYTES: Final = 64 * 2**20
 KEY_NAME: Final = slice(0, _NAME.size)
 """`sealed[KEY_NAME]` names the data key within one tenant and store, unverified: for a look-up among keys held."""
 
@@ -94,18 +96,20 @@ def seal(
     Raises:
         ValueError: the key is another tenant's or store's, an empty purpose or record id, text that isn't Unicode, or
             a counter outside the epoch.
-        PayloadTooLarge: 2^31 bytes or more.
+        PayloadTooLarge: more than 64 MiB.
     """
     if tenant != data_key.tenant or store != data_key.store or not record_id:
         raise ValueError(f"{data_key!r} was to seal record `{record_id}` of `{tenant}` in `{store}`")
+    if len(plaintext) > LONGEST_PLAINTEXT_BYTES:
+        raise PayloadTooLarge(f"a record of `{tenant}` in `{store}` has {len(plaintext)} bytes")
     bound = data_key.bound.get(purpose) or _bind(data_key, purpose)
     record = record_id.encode()
-    header = _pack(VERSION, data_key.key_version, data_key.epoch, counter, data_key.commitment)
-    aad = _join((_START, header, bound, _U32(len(record)), record))
     try:
-        return header + data_key.encrypt(counter, plaintext, aad)
-    except OverflowError:
-        raise PayloadTooLarge(f"a record of `{tenant}` in `{store}` has {len(plaintext)} bytes") from None
+        header = _pack(VERSION, data_key.key_version, data_key.epoch, counter, data_key.commitment)
+    except struct.error:
+        raise ValueError(f"{counter} numbers no record") from None
+    aad = _join((_START, header, bound, _U32(len(record)), record))
+    return header + data_key.encrypt(counter, plaintext, aad)
 
 
 def open_sealed(data_key: DataKey, sealed: bytes, *, tenant: str, store: str, purpose: str, record_id: str) -> bytes:
@@ -124,7 +128,7 @@ def open_sealed(data_key: DataKey, sealed: bytes, *, tenant: str, store: str, pu
         if compare_digest(commitment, data_key.commitment) and tenant == data_key.tenant and store == data_key.store:
             aad = _join((_START, header, bound, _U32(len(record)), record))
             return data_key.decrypt(counter, sealed[HEADER_BYTES:], aad)
-    except (struct.error, InvalidTag):
+    except (struct.error, InvalidTag, OverflowError):
         pass
     raise _broken(data_key, sealed, tenant=tenant, store=store)
 
@@ -146,7 +150,8 @@ def _broken(data_key: DataKey, sealed: bytes, *, tenant: str, store: str) -> Sea
         header = read_header(sealed)
     except SealBroken as error:
         return SealBroken(f"{error} (`{store}` of `{tenant}`)", reason=error.reason)
-    meant = (tenant, store, header.commitment) == (data_key.tenant, data_key.store, data_key.commitment)
+    says = (tenant, store, header.key_version, header.epoch, header.commitment)
+    meant = says == (data_key.tenant, data_key.store, data_key.key_version, data_key.epoch, data_key.commitment)
     reason = BrokenSeal.NOT_AUTHENTIC if meant else BrokenSeal.WRONG_KEY
     return SealBroken(
         f"a record in `{store}` of `{tenant}` does not open with version {data_key.key_version} of its key: {reason}",

@@ -65,7 +65,6 @@ class DataKey:
 
         Raises:
             ValueError: `counter` is not in 0 … 2^32 - 1.
-            OverflowError: `plaintext` has 2^31 bytes or more.
         """
         try:
             nonce = _NONCE(counter)

@@ -24,6 +24,7 @@ KEY_BYTES: Final = 32
 EPOCH_BYTES: Final = 16
 _DATA_KEY: Final = b"partywall/data-key/v1"
 _INDEX_KEY: Final = b"partywall/index-key/v1"
+_LAST_VERSION: Final = 2**32 - 1
 _U32 = struct.Struct(">I").pack
 
 
@@ -33,7 +34,7 @@ def derive_data_key(
     """The data key (32 bytes) and its commitment (32 bytes), for the caller to overwrite."""
     if len(epoch) != EPOCH_BYTES:
         raise ValueError(f"an epoch is {EPOCH_BYTES} bytes, not {len(epoch)}")
-    info = canonical(_DATA_KEY, tenant.encode(), store.encode(), _U32(key_version))
+    info = canonical(_DATA_KEY, tenant.encode(), store.encode(), _number(key_version))
     return hkdf_sha256(_whole(tenant_key), salt=epoch, info=info, length=2 * KEY_BYTES)
 
 
@@ -41,7 +42,7 @@ def derive_index_key(
     tenant_key: bytes | bytearray, *, tenant: str, store: str, purpose: str, key_version: int
 ) -> bytes:
     """The key under which values of this store and purpose are hashed for equality look-ups."""
-    info = canonical(_INDEX_KEY, tenant.encode(), store.encode(), purpose.encode(), _U32(key_version))
+    info = canonical(_INDEX_KEY, tenant.encode(), store.encode(), purpose.encode(), _number(key_version))
     return bytes(hkdf_sha256(_whole(tenant_key), salt=b"", info=info, length=KEY_BYTES))
 
 
@@ -55,6 +56,12 @@ def hkdf_sha256(key: bytes | bytearray, *, salt: bytes, info: bytes, length: int
     derived = bytearray(length)
     HKDF(algorithm=SHA256(), length=length, salt=salt, info=info).derive_into(key, derived)
     return derived
+
+
+def _number(key_version: int) -> bytes:
+    if not 1 <= key_version <= _LAST_VERSION:
+        raise ValueError(f"versions of a tenant's key are numbered 1 to {_LAST_VERSION}, not {key_version}")
+    return _U32(key_version)
 
 
 def _whole(tenant_key: bytes | bytearray) -> bytes | bytearray:
