@@ -193,21 +193,22 @@ class VaultRoot:
         return f"The transit key `{key}` was deleted with all its versions."
 
     async def _check(self) -> None:
-        if self._owner is not None or not self._path.per_tenant:
-            tenant = self._owner or _CHECKED
-            await self._prove(tenant, self._path.key(tenant))
-            return
-        key = self._path.key(_CHECKED)
+        tenant = self._owner or _CHECKED
+        key = self._path.key(tenant)
+        one_key = self._owner is not None or not self._path.per_tenant
         answer = await self._ask(
             lambda api: api.transit.decrypt_data(key.name, ciphertext="-", associated_data="", mount_point=key.mount)
         )
-        if is_keyless(answer) or is_broken(answer):
-            return  # it was let through to the engine, which is all that can be known without a tenant
-        if answer.status == FORBIDDEN:  # a policy may name each tenant's key, and then says nothing of this one
+        if is_keyless(answer):
+            return  # it was let through to the engine; `prepare` makes the key
+        if is_broken(answer) and one_key:
+            await self._prove(tenant, key)
+            return
+        if answer.status == FORBIDDEN and not one_key:
+            # A policy may name each tenant's key, and then says nothing of this one. That the token lives, is seen.
             answer = await self._ask(lambda api: api.token.lookup_self())
-            if answer.ok:
-                return
-        raise refusal(self._service, answer, key, "decrypt")
+        if not answer.ok and not is_broken(answer):
+            raise refusal(self._service, answer, key, "decrypt")
 
     # -- One request --------------------------------------------------------------------------------------------------
 

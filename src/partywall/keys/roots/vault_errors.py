@@ -37,7 +37,7 @@ _REFUSALS: Final = (
     (_UNAVAILABLE, "sealed", "is sealed; unseal it, with: bao operator unseal"),
 )
 _BY_STATUS: Final = {
-    FORBIDDEN: "refuses (403): its policy does not allow `{action}` on `{key}`, or the token was revoked",
+    FORBIDDEN: "refuses (403): no policy allows `{action}` with `{key}`, or the key is gone, or the token was revoked",
     429: "is overloaded (429)",
     472: "is a standby that does not serve (472); give the address of the active node",
     473: "is a standby that does not serve (473); give the address of the active node",
