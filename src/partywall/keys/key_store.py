@@ -188,6 +188,7 @@ class FileKeyStore:
             tenant=keys.tenant,
             versions=tuple(hashes.values()),
             wrapped_sha256=tuple(hashes),
+            roots=tuple(dict.fromkeys([*(earlier.roots if earlier else ()), *(v.root for v in keys.versions)])),
             root="not asked yet",
             root_confirmed=False,
             time=now,

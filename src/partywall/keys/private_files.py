@@ -77,7 +77,7 @@ def check_folder(path: Path) -> os.stat_result:
     return found
 
 
-def read(path: Path) -> bytes | None:
+def read(path: Path, *, largest: int = _LARGEST_BYTES) -> bytes | None:
     """All of a file; None when there is none.
 
     Raises:
@@ -93,11 +93,11 @@ def read(path: Path) -> bytes | None:
             if found.st_nlink == 0:
                 continue  # replaced since it was opened
             _check_file(path, found)
-            data = file.read(_LARGEST_BYTES + 1)
+            data = file.read(largest + 1)
             # INVARIANT: an old file is overwritten only after it lost its name, so these bytes are whole.
             if os.fstat(handle).st_nlink:
-                if len(data) > _LARGEST_BYTES:
-                    raise OSError(f"`{path}` is larger than {_LARGEST_BYTES} bytes")
+                if len(data) > largest:
+                    raise OSError(f"`{path}` is larger than {largest} bytes")
                 return data
     raise OSError(f"`{path}` was replaced {_READ_ATTEMPTS} times while it was read")
 
@@ -154,18 +154,22 @@ def _overwrite(handle: int) -> None:
 
 
 def append(path: Path, data: bytes, *, sync: bool) -> int:
-    """Add `data` to the end of a file, in one write, and return the file's size. The file is made when it is missing.
+    """Add whole lines to the end of a file, in one write, and return its size. The file is made when it is missing.
+
+    A line that was torn by a power cut stays torn, and ours begins on a line of its own.
 
     Raises:
         OSError: not all of it was written, or what is there is refused.
     """
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         found = os.fstat(handle)
         _check_file(path, found)
         if found.st_size == 0:
             _keep_owner(handle, check_folder(path.parent))
             _sync_folder(path.parent)
+        elif os.pread(handle, 1, found.st_size - 1) != b"\n":
+            data = b"\n" + data
         if os.write(handle, data) != len(data):
             raise OSError(f"`{path}` took a part of a record only; the disk is full")
         if sync:

@@ -27,6 +27,8 @@ class Receipt:
     versions: tuple[int, ...]
     wrapped_sha256: tuple[str, ...]
     """In the order of `versions`; hex digits."""
+    roots: tuple[str, ...]
+    """The names of the roots that had wrapped them."""
     root: str
     """What each root that had wrapped a version says of its own part, in its own words."""
     root_confirmed: bool
@@ -43,6 +45,7 @@ class Receipt:
             "tenant": self.tenant,
             "versions": list(self.versions),
             "wrapped_sha256": list(self.wrapped_sha256),
+            "roots": list(self.roots),
             "root": self.root,
             "root_confirmed": self.root_confirmed,
             "time": self.time,
@@ -67,6 +70,7 @@ class Receipt:
             tenant=TenantId(fields.text("tenant")),
             versions=tuple(fields.numbers("versions")),
             wrapped_sha256=tuple(fields.texts("wrapped_sha256")),
+            roots=tuple(fields.texts("roots")),
             root=fields.text("root"),
             root_confirmed=fields.truth("root_confirmed"),
             time=fields.seconds("time"),
