@@ -232,16 +232,24 @@ def test_what_is_no_unicode_is_refused(field: str) -> None:
         open_for(seal_for(), HERE._replace(**{field: "\ud800"}))
 
 
-def test_a_key_of_another_form_is_refused() -> None:
+def test_a_key_of_another_length_is_refused() -> None:
     private, public = ALPHA
-    for bad in (b"", private, public[:-1], public + b"\x00", b"\xff" * 1216, public[:1184] + bytes(32)):
-        with pytest.raises(ValueError, match=r"public key|shared key"):
+    for bad in (b"", private, public[:-1], public + b"\x00"):
+        with pytest.raises(ValueError, match="the public key of a tenant box is 1216 bytes"):
             seal_for(keys=(private, bad))
     for bad in (b"", private[:-1], private + b"\x00", public):
-        with pytest.raises(ValueError, match="private key"):
+        with pytest.raises(ValueError, match="the private key of a tenant box is 32 bytes"):
             tenant_box_public_key(bad)
-        with pytest.raises(ValueError, match="private key"):
+        with pytest.raises(ValueError, match="the private key of a tenant box is 32 bytes"):
             open_for(seal_for(), keys=(bad, public))
+
+
+def test_what_is_no_public_key_is_refused() -> None:
+    """Coefficients beyond the modulus, and a point of small order whose shared secret would be zero."""
+    private, public = ALPHA
+    for bad in (b"\xff" * 1216, public[:1184] + bytes(32)):
+        with pytest.raises(ValueError, match=r"public key|shared key"):
+            seal_for(keys=(private, bad))
 
 
 def test_the_longest_plaintext_is_that_of_an_envelope() -> None:
