@@ -24,17 +24,17 @@ __all__ = ["Sealer"]
 class Sealer:
     """The recipes of one store."""
 
-    __slots__ = ("_holding", "_indexed", "_monotonic", "_opened", "_sealed", "_store", "_tenants", "_uses")
+    __slots__ = ("_holding", "_indexed", "_monotonic", "_opened", "_sealed", "_tenants", "_uses", "store")
 
     def __init__(self, store: Store, holding: Holding, uses: UseLog, clocks: Clocks) -> None:
-        self._store = store.value
+        self.store = store.value
         self._holding = holding
         self._tenants = holding.tenants
         self._uses = uses
         self._monotonic = clocks.monotonic
-        self._sealed = uses.tallies(Operation.SEAL, self._store)
-        self._opened = uses.tallies(Operation.OPEN, self._store)
-        self._indexed = uses.tallies(Operation.INDEX, self._store)
+        self._sealed = uses.tallies(Operation.SEAL, self.store)
+        self._opened = uses.tallies(Operation.OPEN, self.store)
+        self._indexed = uses.tallies(Operation.INDEX, self.store)
 
     # -- With a held key ---------------------------------------------------------------------------------------------
 
@@ -44,7 +44,7 @@ class Sealer:
         """Seal, if the key is held."""
         now = self._monotonic()
         held = self._tenants.get(tenant)
-        if held is None or now >= held.good_until or (store := held.stores.get(self._store)) is None:
+        if held is None or now >= held.good_until or (store := held.stores.get(self.store)) is None:
             return None
         key = store.sealing
         if key is None or key.held.uses_left <= 0:
@@ -56,7 +56,7 @@ class Sealer:
             key.data_key,
             key.next_counter(),
             tenant=tenant,
-            store=self._store,
+            store=self.store,
             purpose=purpose,
             record_id=record_id,
             plaintext=plaintext,
@@ -70,7 +70,7 @@ class Sealer:
         """
         now = self._monotonic()
         held = self._tenants.get(tenant)
-        if held is None or now >= held.good_until or (store := held.stores.get(self._store)) is None:
+        if held is None or now >= held.good_until or (store := held.stores.get(self.store)) is None:
             return None
         name = sealed[KEY_NAME]
         key = store.opening.get(name)
@@ -82,7 +82,7 @@ class Sealer:
         self._opened.count(tenant, requestor, key.held.number, now)
         try:
             return open_sealed(
-                key.data_key, sealed, tenant=tenant, store=self._store, purpose=purpose, record_id=record_id
+                key.data_key, sealed, tenant=tenant, store=self.store, purpose=purpose, record_id=record_id
             )
         except SealBroken as error:
             self._refuse(Operation.OPEN, tenant, requestor, error, key_version=key.held.number)
@@ -92,7 +92,7 @@ class Sealer:
         """Hash, if the key is held."""
         now = self._monotonic()
         held = self._tenants.get(tenant)
-        if held is None or now >= held.good_until or (store := held.stores.get(self._store)) is None:
+        if held is None or now >= held.good_until or (store := held.stores.get(self.store)) is None:
             return None
         key = store.index.get(purpose)
         if key is None or key.held.uses_left <= 0:
@@ -114,9 +114,9 @@ class Sealer:
         try:
             while True:
                 held, key = await self._holding.ready_to_seal(tenant, requestor)
-                store = held.store(self._store)
+                store = held.store(self.store)
                 if store.sealing is None or store.sealing.held is not key:
-                    store.sealing = SealingKey(key, tenant=tenant, store=self._store)
+                    store.sealing = SealingKey(key, tenant=tenant, store=self.store)
                 sealed = self.try_seal(tenant, requestor, purpose, record_id, plaintext)
                 if sealed is not None:
                     return sealed
@@ -135,16 +135,16 @@ class Sealer:
             header = read_header(sealed)
             number = header.key_version
             held, unwrapped = await self._holding.ready_to_open(tenant, number, requestor)
-            key = OpeningKey(unwrapped, tenant=tenant, store=self._store, epoch=header.epoch)
+            key = OpeningKey(unwrapped, tenant=tenant, store=self.store, epoch=header.epoch)
             unwrapped.uses_left -= 1
             self._opened.count(tenant, requestor, number, self._monotonic())
             plaintext = open_sealed(
-                key.data_key, sealed, tenant=tenant, store=self._store, purpose=purpose, record_id=record_id
+                key.data_key, sealed, tenant=tenant, store=self.store, purpose=purpose, record_id=record_id
             )
         except (KeyUnavailable, SealBroken) as error:
             self._refuse(Operation.OPEN, tenant, requestor, error, key_version=number)
             raise
-        held.store(self._store).keep_opening(sealed[KEY_NAME], key)
+        held.store(self.store).keep_opening(sealed[KEY_NAME], key)
         return plaintext
 
     async def index(self, tenant: TenantId, requestor: str, purpose: str, value: bytes) -> bytes:
@@ -156,9 +156,9 @@ class Sealer:
         try:
             while True:
                 held, unwrapped = await self._holding.ready_to_index(tenant, requestor)
-                store = held.store(self._store)
+                store = held.store(self.store)
                 if purpose not in store.index:
-                    key = IndexKey(unwrapped, tenant=tenant, store=self._store, purpose=purpose)
+                    key = IndexKey(unwrapped, tenant=tenant, store=self.store, purpose=purpose)
                     store.keep_index(purpose, key)
                 hashed = self.try_index(tenant, requestor, purpose, value)
                 if hashed is not None:
@@ -166,6 +166,15 @@ class Sealer:
         except (KeyUnavailable, SealBroken) as error:
             self._refuse(Operation.INDEX, tenant, requestor, error)
             raise
+
+    async def key_version(self, tenant: TenantId, requestor: str) -> int:
+        """The version that seals now.
+
+        Raises:
+            KeyUnavailable, KeyDestroyed, SealBroken: see `Holding`.
+        """
+        _, key = await self._holding.ready_to_seal(tenant, requestor)
+        return key.number
 
     def needs_reseal(self, tenant: TenantId, sealed: bytes) -> bool:
         """Whether it was sealed under an older version than seals now, as far as is known without asking anybody."""
@@ -188,7 +197,7 @@ class Sealer:
                 tenant,
                 requestor,
                 key_version=key_version,
-                store=self._store,
+                store=self.store,
                 detail=f"{operation}: {why}",
             )
         )

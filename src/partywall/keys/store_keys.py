@@ -68,6 +68,20 @@ class StoreKeys:
             return at_once
         return await self._sealer.index(scope.tenant, scope.credential_id, purpose, value)
 
+    @property
+    def name(self) -> str:
+        """The store's."""
+        return self._sealer.store
+
+    async def key_version(self, scope: TenantScope) -> int:
+        """The version of the tenant's key that seals now.
+
+        Raises:
+            KeyUnavailable, SealBroken: see `seal`.
+        """
+        _check(scope)
+        return await self._sealer.key_version(scope.tenant, scope.credential_id)
+
     def needs_reseal(self, scope: TenantScope, sealed: bytes) -> bool:
         """Whether a record that was just opened is worth sealing anew, because its tenant's key was rotated since.
 

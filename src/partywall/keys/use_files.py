@@ -23,11 +23,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from partywall.errors import KeyUnavailable
 from partywall.keys import private_files as files
+from partywall.keys.key_store import PLATFORM
 from partywall.keys.uses import KeyUse
-from partywall.tenancy import TenantId
+from partywall.tenancy import TenantId, parse_tenant_id
 
-__all__ = ["AuditedUses", "UseFiles"]
+__all__ = ["AuditedUses", "UseFiles", "read_uses"]
 
 _LIVE: Final = "uses.jsonl"
 _FOLDING: Final = "uses.folding.jsonl"
@@ -109,6 +111,18 @@ class UseFiles:
                 # INVARIANT: once this is done, the newest archive counts no more: its lines are in the folding file.
                 files.replace(folding, _JOINED + _folded([_read(newest), data]))
             folding.replace(newest)
+
+
+def read_uses(keys_dir: Path, tenant: TenantId, *, since: float = 0.0) -> AuditedUses:
+    """What was done with a tenant's keys at `since` (Unix seconds) or later, for `partywall keys audit`. Blocks.
+
+    Raises:
+        KeyUnavailable: the files can't be read.
+    """
+    try:
+        return UseFiles(keys_dir).read(tenant if tenant == PLATFORM else parse_tenant_id(tenant), since=since)
+    except OSError as error:
+        raise KeyUnavailable(f"the key uses of `{tenant}` can't be read: {error}") from error
 
 
 def _archive(folder: Path, number: int) -> Path:

@@ -63,6 +63,7 @@ class UseLog:
         self._tallies: list[Tallies] = []
         self._waiting: dict[TenantId, _Kinds] = defaultdict(dict)
         self._flights = Flights()
+        self._forgotten = False
 
     def tallies(self, operation: Operation, store: str) -> Tallies:
         """A counter for the path of every record. Ask once and keep it."""
@@ -112,6 +113,8 @@ class UseLog:
 
     def refuse(self, use: KeyUse) -> None:
         """Have a refusal written, as soon as may be. Many at once become a count."""
+        if self._forgotten:
+            return
         self._alerts.look_at([use])
         self._keep([use])
         self.hurry()
@@ -130,13 +133,16 @@ class UseLog:
         await self._write()
 
     def forget(self) -> None:
-        """Drop what waits: in a child after a fork, where it is the parent's to write."""
+        """Drop what waits and write nothing more: in a child after a fork, where it is the parent's to write."""
+        self._forgotten = True
         self._waiting.clear()
         for tallies in self._tallies:
             tallies.open = {}
 
     def seal_broken(self, tenant: TenantId, detail: str) -> None:
         """Tell the operator that something stored didn't open."""
+        if self._forgotten:
+            return
         self._alerts.sound(KeyAlarmKind.SEAL_BROKEN, tenant, detail, at=self._clocks.wall())
 
     # -- Writing -----------------------------------------------------------------------------------------------------
