@@ -43,8 +43,8 @@ def kms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kms]:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    with Cluster() as running:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as running:
         yield running
 
 

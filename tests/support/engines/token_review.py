@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.support.engines.certificates import write_certificate
 
 __all__ = ["Cluster"]
 
@@ -21,7 +24,7 @@ _PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
 class Cluster:
     """Issues tokens for service accounts, and reviews them for whoever shows `reviewer_jwt`."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._revoked: set[str] = set()
         self.reviews = 0
@@ -44,7 +47,12 @@ class Cluster:
                 """Nothing: this is a test."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        certificate, key = write_certificate(directory, "kube-apiserver")
+        self.ca_certificate = certificate.read_text()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"https://127.0.0.1:{self._server.server_port}"
 
     def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)

@@ -61,7 +61,12 @@ class KeyPath:
     @property
     def per_tenant(self) -> bool:
         """Whether each tenant has a key of its own."""
-        return _PLACEHOLDER in self.mount or _PLACEHOLDER in self.name
+        return self.per_tenant_mount or _PLACEHOLDER in self.name
+
+    @property
+    def per_tenant_mount(self) -> bool:
+        """Whether each tenant has an engine of its own."""
+        return _PLACEHOLDER in self.mount
 
     def key(self, tenant: TenantId) -> TransitKey:
         """The key of `tenant`."""

@@ -203,12 +203,20 @@ class VaultRoot:
             return  # it was let through to the engine; `prepare` makes the key
         if is_broken(answer) and one_key:
             await self._prove(tenant, key)
-            return
-        if answer.status == FORBIDDEN and not one_key:
-            # A policy may name each tenant's key, and then says nothing of this one. That the token lives, is seen.
-            answer = await self._ask(lambda api: api.token.lookup_self())
-        if not answer.ok and not is_broken(answer):
-            raise refusal(self._service, answer, key, "decrypt")
+        elif answer.ok:
+            raise self._nonsense()  # no transit engine decrypts that; a key-value engine would have stored it
+        elif not is_broken(answer):
+            if not one_key and self._says_nothing(answer):
+                answer = await self._ask(lambda api: api.token.lookup_self())
+            if not answer.ok:
+                raise refusal(self._service, answer, key, "decrypt")
+
+    def _says_nothing(self, answer: Answer) -> bool:
+        """Whether a refusal of one tenant's key may hold for that tenant alone, which nobody is. The token then counts.
+
+        A policy may name each tenant's key, and each tenant may have a mount.
+        """
+        return answer.status == FORBIDDEN or (answer.status == _NOT_FOUND and self._path.per_tenant_mount)
 
     # -- One request --------------------------------------------------------------------------------------------------
 

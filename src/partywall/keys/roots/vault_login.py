@@ -21,7 +21,7 @@ from typing import Final
 from partywall.errors import KeyUnavailable
 from partywall.keys.roots.blocking import BlockingCalls
 from partywall.keys.roots.settings import AppRoleAuth, TokenAuth, VaultAuth
-from partywall.keys.roots.vault_errors import FORBIDDEN
+from partywall.keys.roots.vault_errors import FORBIDDEN, of_the_server
 from partywall.keys.roots.vault_wire import Answer, VaultWire
 from partywall.tenancy import Secret
 
@@ -158,9 +158,7 @@ def _seconds(lease: object) -> float:
 
 
 def _refused(service: str, answer: Answer, what: str) -> KeyUnavailable:
-    if answer.status == 503 and "sealed" in answer.errors:
-        return KeyUnavailable(f"{service} is sealed; unseal it, with: bao operator unseal")
-    return KeyUnavailable(f"{service} refuses ({answer.status}) the {what}")
+    return KeyUnavailable(f"{service} {of_the_server(answer) or f'refuses ({answer.status}) the {what}'}")
 
 
 def _read(path: Path | None) -> str:
