@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -80,10 +81,15 @@ CHANGES: dict[str, Mend] = {
     "a version twice": lambda d: _versions(d).append(_versions(d)[1]),
     "a version with more": lambda d: _versions(d)[0].update(extra=1),
     "a version in an unknown state": lambda d: _versions(d)[0].update(state="asleep"),
-    "a destroyed version among live ones": lambda d: (
+    "a destroyed version that may be needed": lambda d: (
         _versions(d)[0].update(state="destroyed"),
         _versions(d)[0].pop("wrapped"),
     ),
+    "a destroyed version with its wrapped key": lambda d: (
+        d.update(min_decryption_version=2),
+        _versions(d)[0].update(state="destroyed"),
+    ),
+    "a live version without its wrapped key": lambda d: _versions(d)[0].pop("wrapped"),
     "another wrapped key": lambda d: _versions(d)[0].update(wrapped="AAAA"),
     "base64 with a line end": lambda d: _versions(d)[0].update(wrapped=f"{_versions(d)[0]['wrapped']}\n"),
     "base64 with loose bits": lambda d: _versions(d)[0].update(
@@ -141,6 +147,15 @@ def test_the_minimum_never_refuses_the_version_that_seals() -> None:
 def test_versions_are_found_by_number_alone() -> None:
     keys = keys_of(ALPHA, 2)
     assert [keys.version(n) and keys.version(n).number for n in (-1, 0, 1, 2, 3)] == [None, None, 1, 2, None]  # type: ignore[union-attr]  # `and` has just seen it
+
+
+def test_a_version_below_the_minimum_may_be_gone() -> None:
+    keys = keys_of(ALPHA, 3, minimum=3)
+    keys = replace(keys, versions=(keys.versions[0].destroyed(), *keys.versions[1:]))
+    read = TenantKeys.decode(ALPHA, keys.encode())
+    assert read == keys
+    assert [version.number for version in read.live] == [2, 3]
+    assert read.version(1) is None
 
 
 def test_a_receipt_for_people_reads_back() -> None:

@@ -117,14 +117,14 @@ class Holding:
         if keys is None:
             await self._make(held, requestor)
             return None
-        return keys.versions[-1]
+        return keys.live[-1]
 
     async def _first(self, held: HeldTenant, *, requestor: str) -> WrappedKey | None:
         keys = self._look(held) or self._look_again(held)
         if keys is None:
             await self._make(held, requestor)
             return None
-        return keys.versions[0]
+        return keys.live[0]
 
     async def _for_opening(self, held: HeldTenant, *, number: int) -> WrappedKey | None:
         keys = self._look(held)

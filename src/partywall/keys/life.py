@@ -156,9 +156,10 @@ class Life:
             keys = await self._load(tenant)
             root = self._wrapping.root_name(tenant)
             async with self._act(Operation.REWRAP, tenant, who, key_version=keys.current, detail=root):
-                versions = tuple([await self._wrapping.rewrap(tenant, version) for version in keys.versions])
+                fresh = {version.number: await self._wrapping.rewrap(tenant, version) for version in keys.live}
+                versions = tuple(fresh.get(version.number, version) for version in keys.versions)
                 if await self._replace(keys, replace(keys, versions=versions)):
-                    return len(versions)
+                    return len(fresh)
 
     async def set_min_decryption_version(self, tenant: TenantId, number: int, *, who: str) -> None:
         """Refuse the records of this tenant that were sealed under a version below `number`. Reseal them first.
@@ -241,7 +242,7 @@ class Life:
         root = self._wrapping.root_name(tenant)
         return KeyStatus(
             tenant,
-            tuple(KeyVersionStatus(version.number, version.created, version.root) for version in keys.versions),
+            tuple(KeyVersionStatus(version.number, version.created, version.root) for version in keys.live),
             min_decryption_version=keys.lowest(self._min_decryption_version),
-            rewrap_due=any(version.root != root for version in keys.versions),
+            rewrap_due=any(version.root != root for version in keys.live),
         )

@@ -104,7 +104,8 @@ async def reseal_all(
         if version == state.key_version and not state.done.changed:
             await asyncio.to_thread(checkpoint.unlink, missing_ok=True)
             return state.done
-        state = replace(state, key_version=version, after=None, done=replace(state.done, changed=0))
+        again = replace(state.done, changed=0, broken=0, broken_ids=())  # the next pass meets those again
+        state = replace(state, key_version=version, after=None, done=again)
     raise KeyUnavailable(f"the records of `{scope.tenant}` in `{keys.name}` changed in each of {_MOST_PASSES} passes")
 
 

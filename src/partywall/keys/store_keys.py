@@ -56,8 +56,8 @@ class StoreKeys:
     async def index(self, scope: TenantScope, purpose: str, value: bytes) -> bytes:
         """32 bytes that are equal for equal values of one tenant, store and purpose, and say nothing to anybody else.
 
-        For look-ups by equality among sealed records. They stay the same for as long as the tenant's key lives: they
-        come from its first version, which a rotation leaves. Few possible values can be tried by whoever holds the key.
+        For look-ups by equality among sealed records. They come from the first version of the tenant's key, so that a
+        rotation leaves them as they are. Where there are few possible values, whoever holds that key can try them all.
 
         Raises:
             KeyUnavailable, SealBroken: see `seal`.

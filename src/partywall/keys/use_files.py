@@ -39,7 +39,7 @@ _ARCHIVES: Final = 8
 _JOINED: Final = b'{"holds":"uses.1.jsonl"}\n'
 """First line of a folding file that already holds the newest archive, which it is about to replace."""
 _HOUR_SECONDS: Final = 3600
-_PATIENCE_SECONDS: Final = 2.0
+_PATIENCE_SECONDS: Final = 5.0
 _LARGEST_BYTES: Final = 1024 * 1024 * 1024
 """Folding may have been held up by a full disk; what it left is read all the same."""
 

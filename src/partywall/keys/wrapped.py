@@ -5,7 +5,8 @@
                    "wrapped_sha256": "…", "wrapped": "<base64>"}, …],
      "destroyed": null}
 
-`current` is the version that seals. Once `destroyed` holds a receipt, no version has a `wrapped` any more.
+`current` is the version that seals. A version below the minimum may be `destroyed`, and then has no `wrapped`. Once the
+document's own `destroyed` holds a receipt, none has.
 
 Promises: what isn't exactly of this form is refused; so is a document of another tenant (one folder copied over another
 can't give a tenant somebody else's key). Nothing in it is secret without its root.
@@ -117,8 +118,14 @@ class TenantKeys:
         return cls(tenant, version.number, 1, (version,))
 
     def version(self, number: int) -> WrappedKey | None:
-        """The version of that number, or None."""
-        return self.versions[number - 1] if 0 < number <= len(self.versions) else None
+        """The live version of that number, or None."""
+        found = self.versions[number - 1] if 0 < number <= len(self.versions) else None
+        return found if found is not None and found.state is KeyState.LIVE else None
+
+    @property
+    def live(self) -> tuple[WrappedKey, ...]:
+        """The versions that exist, the one that seals at the end."""
+        return tuple(version for version in self.versions if version.state is KeyState.LIVE)
 
     def lowest(self, wanted: int) -> int:
         """The lowest version that may open, if the settings want `wanted`. The current one always may."""
@@ -175,8 +182,11 @@ class TenantKeys:
             raise ValueError("its current version is not the last one")
         if not 1 <= self.min_decryption_version <= self.current:
             raise ValueError("its min_decryption_version is no version")
-        state = KeyState.LIVE if self.destroyed is None else KeyState.DESTROYED
-        if any(version.state is not state for version in self.versions):
-            raise ValueError("some of its versions are destroyed and some are not")
+        if self.destroyed is None and any(
+            version.state is not KeyState.LIVE for version in self.versions[self.min_decryption_version - 1 :]
+        ):
+            raise ValueError("a version that may be needed is destroyed")
+        if self.destroyed is not None and self.live:
+            raise ValueError("it is destroyed, and some of its versions are not")
         if self.destroyed is not None and self.destroyed.tenant != self.tenant:
             raise ValueError("its receipt belongs to another tenant")
