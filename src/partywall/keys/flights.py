@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, TypeVar
 
-from partywall.errors import KeyUnavailable, PartywallError, SealBroken
+from partywall.errors import KeyDestroyed, KeyUnavailable, PartywallError, SealBroken
 
 __all__ = ["Flights", "Helpers", "again"]
 
@@ -98,7 +98,10 @@ class Helpers:
 
 
 def again(error: PartywallError) -> PartywallError:
-    """The same error once more, for another waiter: a raised one collects the traces of whoever raises it."""
+    """The same error once more, for another waiter: a raised one collects the traces of whoever raises it.
+
+    Of a root's own kinds of `KeyUnavailable`, whose constructors we don't know, the message is what is left.
+    """
     if isinstance(error, SealBroken):
         return SealBroken(str(error), reason=error.reason)
-    return type(error)(str(error))
+    return KeyDestroyed(str(error)) if isinstance(error, KeyDestroyed) else KeyUnavailable(str(error))

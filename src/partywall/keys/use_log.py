@@ -129,8 +129,10 @@ class UseLog:
 
     async def aclose(self) -> None:
         """Write what is left. Nobody uses a key any more."""
-        await self._flights.aclose(cancel=False)
-        await self._write()
+        try:
+            await self._flights.aclose(cancel=False)
+        finally:
+            await self._write()
 
     def forget(self) -> None:
         """Drop what waits and write nothing more: in a child after a fork, where it is the parent's to write."""
