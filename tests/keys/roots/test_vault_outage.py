@@ -7,6 +7,8 @@ import base64
 import gc
 import json
 import logging
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -365,3 +367,33 @@ def test_a_tenant_s_own_key_is_destroyed_with_the_tenant(bao: Bao) -> None:
 
     asyncio.run(main())
     assert not bao.has_key("our-own-root", mount.name)
+
+
+FORK = """
+import os, sys
+from partywall.keys.roots import TokenAuth, VaultRootSettings
+from partywall.keys.roots.vault_wire import VaultWire
+from partywall.tenancy import Secret
+
+secret = Secret(sys.argv[2])
+wire = VaultWire(VaultRootSettings(sys.argv[1], TokenAuth(secret)))
+def ask():
+    assert wire.ask(secret, lambda api: api.token.lookup_self()).ok
+    return id(wire._idle[-1])
+first = ask()
+assert ask() == first
+child = os.fork()
+if child == 0:
+    os._exit(0 if ask() != first and ask() != first else 1)
+_, status = os.waitpid(child, 0)
+assert ask() == first
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_forked_child_speaks_on_connections_of_its_own(bao: Bao) -> None:
+    """On its parent's, each could read the other's answer: another tenant's key."""
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, bao.address, bao.root_token], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
