@@ -9,17 +9,22 @@ Doesn't promise: a wire shape. The gateway renders these in the dialect its clie
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar
 
 __all__ = [
     "AlreadyBound",
     "BadRequest",
+    "BrokenSeal",
     "ConfigError",
     "CredentialUnavailable",
     "Denied",
     "IdentityUnavailable",
     "InvalidCredential",
     "InvalidTenantId",
+    "KeyDestroyed",
+    "KeyUnavailable",
+    "KeyVersionRefused",
     "LeakBlocked",
     "MethodNotAllowed",
     "MissingIdentity",
@@ -32,6 +37,7 @@ __all__ = [
     "RegionDenied",
     "RequestTimedOut",
     "ScopeMissing",
+    "SealBroken",
     "TenantMismatch",
     "ToolDenied",
     "TrailUnavailable",
@@ -72,6 +78,43 @@ class ScopeMissing(PartywallError):
 
 class AlreadyBound(PartywallError):
     """An ambient scope of another tenant is bound already; tenants don't nest."""
+
+
+# -- What is stored does not open: 500, and a security event ---
+
+
+class BrokenSeal(StrEnum):
+    """Why a sealed record didn't open. For operators and alarms; a client is never told which."""
+
+    TRUNCATED = "truncated"
+    """Shorter than the shortest envelope."""
+    UNKNOWN_VERSION = "unknown_version"
+    """A format that this partywall doesn't know."""
+    UNKNOWN_KEY = "unknown_key"
+    """A version of the tenant's key that doesn't exist."""
+    WRONG_KEY = "wrong_key"
+    """The key commitment differs: sealed under another tenant's, store's or epoch's key, or the header was changed."""
+    NOT_AUTHENTIC = "not_authentic"
+    """The right key, and the tag doesn't hold: changed bytes, or another record or purpose."""
+    VERSION_REFUSED = "version_refused"
+    """A version of the tenant's key below `min_decryption_version`."""
+    WRAPPED_KEY = "wrapped_key"
+    """The wrapped key itself is not what the root wrapped for this tenant and version."""
+
+
+class SealBroken(PartywallError):
+    """What is stored does not open: foreign, changed or cut short. The detail names tenant and store, never content."""
+
+    def __init__(self, detail: str, *, reason: BrokenSeal) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class KeyVersionRefused(SealBroken):
+    """Sealed under a version of the tenant's key below `min_decryption_version`."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, reason=BrokenSeal.VERSION_REFUSED)
 
 
 # -- Who are you: 401 ---
@@ -250,3 +293,15 @@ class IdentityUnavailable(PartywallError):
     code = "identity_unavailable"
     status = 503
     public_message = "Tokens cannot be verified right now."
+
+
+class KeyUnavailable(PartywallError):
+    """The tenant's key can't be had: its root is down, slow, sealed or refuses. Nothing falls back to another key."""
+
+    code = "key_unavailable"
+    status = 503
+    public_message = "The key that protects this organisation's data is not available right now."
+
+
+class KeyDestroyed(KeyUnavailable):
+    """The tenant's key was destroyed, for good. A client can't tell this from an outage; an operator can."""

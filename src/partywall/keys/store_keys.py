@@ -1,0 +1,129 @@
+"""What the rest of partywall seals and opens with.
+
+Promises: the tenant is the scope's, and the store is fixed, so a caller chooses a purpose and a record id and nothing
+else. What opens was sealed for exactly these. Another tenant's record raises `SealBroken` and an alarm; so does one
+that was changed, moved or cut.
+
+Doesn't promise: to hide how long a record is, or that an old copy of a record was put back.
+"""
+
+from __future__ import annotations
+
+from partywall.keys.key_store import PLATFORM
+from partywall.keys.sealer import Sealer
+from partywall.tenancy import TenantScope
+
+__all__ = ["PlatformKeys", "StoreKeys"]
+
+
+class StoreKeys:
+    """Every tenant's keys for one store. Get it from `KeyRing.store`; it belongs to that ring's event loop."""
+
+    __slots__ = ("_sealer",)
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    async def seal(self, scope: TenantScope, purpose: str, record_id: str, plaintext: bytes) -> bytes:
+        """Seal a record of this tenant. With a held key, this doesn't suspend.
+
+        Raises:
+            KeyUnavailable: the tenant's key can't be had (`KeyDestroyed`: ever again).
+            SealBroken: the wrapped key itself was changed.
+            PayloadTooLarge: 2^31 bytes or more.
+            ValueError: an empty purpose or record id, or one that isn't Unicode.
+        """
+        _check(scope)
+        at_once = self._sealer.try_seal(scope.tenant, scope.credential_id, purpose, record_id, plaintext)
+        if at_once is not None:
+            return at_once
+        return await self._sealer.seal(scope.tenant, scope.credential_id, purpose, record_id, plaintext)
+
+    async def open(self, scope: TenantScope, purpose: str, record_id: str, sealed: bytes) -> bytes:
+        """Open a record of this tenant. With a held key, this doesn't suspend.
+
+        Raises:
+            SealBroken: it was not sealed for this tenant, store, purpose and record id, or was changed since
+                (`KeyVersionRefused`: it was sealed under a version below the minimum).
+            KeyUnavailable: the tenant's key can't be had (`KeyDestroyed`: ever again).
+        """
+        _check(scope)
+        at_once = self._sealer.try_open(scope.tenant, scope.credential_id, purpose, record_id, sealed)
+        if at_once is not None:
+            return at_once
+        return await self._sealer.open(scope.tenant, scope.credential_id, purpose, record_id, sealed)
+
+    async def index(self, scope: TenantScope, purpose: str, value: bytes) -> bytes:
+        """32 bytes that are equal for equal values of one tenant, store and purpose, and say nothing to anybody else.
+
+        For look-ups by equality among sealed records. They come from the first version of the tenant's key, so that a
+        rotation leaves them as they are. Where there are few possible values, whoever holds that key can try them all.
+
+        Raises:
+            KeyUnavailable, SealBroken: see `seal`.
+        """
+        _check(scope)
+        at_once = self._sealer.try_index(scope.tenant, scope.credential_id, purpose, value)
+        if at_once is not None:
+            return at_once
+        return await self._sealer.index(scope.tenant, scope.credential_id, purpose, value)
+
+    @property
+    def name(self) -> str:
+        """The store's."""
+        return self._sealer.store
+
+    async def key_version(self, scope: TenantScope) -> int:
+        """The version of the tenant's key that seals now.
+
+        Raises:
+            KeyUnavailable, SealBroken: see `seal`.
+        """
+        _check(scope)
+        return await self._sealer.key_version(scope.tenant, scope.credential_id)
+
+    def needs_reseal(self, scope: TenantScope, sealed: bytes) -> bool:
+        """Whether a record that was just opened is worth sealing anew, because its tenant's key was rotated since.
+
+        Raises:
+            SealBroken: it is no sealed record.
+        """
+        _check(scope)
+        return self._sealer.needs_reseal(scope.tenant, sealed)
+
+
+class PlatformKeys:
+    """The platform's own keys for one store, for records that belong to no tenant. Never for one that does."""
+
+    __slots__ = ("_requestor", "_sealer")
+
+    def __init__(self, sealer: Sealer, requestor: str) -> None:
+        self._sealer = sealer
+        self._requestor = requestor
+
+    async def seal(self, purpose: str, record_id: str, plaintext: bytes) -> bytes:
+        """As `StoreKeys.seal`."""
+        at_once = self._sealer.try_seal(PLATFORM, self._requestor, purpose, record_id, plaintext)
+        if at_once is not None:
+            return at_once
+        return await self._sealer.seal(PLATFORM, self._requestor, purpose, record_id, plaintext)
+
+    async def open(self, purpose: str, record_id: str, sealed: bytes) -> bytes:
+        """As `StoreKeys.open`."""
+        at_once = self._sealer.try_open(PLATFORM, self._requestor, purpose, record_id, sealed)
+        if at_once is not None:
+            return at_once
+        return await self._sealer.open(PLATFORM, self._requestor, purpose, record_id, sealed)
+
+    async def index(self, purpose: str, value: bytes) -> bytes:
+        """As `StoreKeys.index`."""
+        at_once = self._sealer.try_index(PLATFORM, self._requestor, purpose, value)
+        if at_once is not None:
+            return at_once
+        return await self._sealer.index(PLATFORM, self._requestor, purpose, value)
+
+
+def _check(scope: TenantScope) -> None:
+    # By type: nothing that merely looks like a scope may choose a tenant. `TenantScope` has no subclasses.
+    if type(scope) is not TenantScope:
+        raise TypeError(f"keys are used on behalf of a TenantScope, not of {type(scope).__name__}")
