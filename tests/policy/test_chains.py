@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partywall.config.kinds import PolicyKind
@@ -56,6 +56,7 @@ def test_narrower_levels_never_remove(
     assert running(wide) <= running(wide, group) <= running(wide, group, route)
 
 
+@settings(deadline=None)
 @given(CHAINS, FACTS, st.sampled_from(["alpha", "beta"]), st.sampled_from(list(Stage)))
 def test_what_always_runs_runs_whatever_the_request_is(
     chain: tuple[ChainEntry, ...], request: Facts, tenant: str, stage: Stage

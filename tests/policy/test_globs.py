@@ -12,7 +12,7 @@ from partywall.policy.globs import matcher
 _TEXTS = st.text("ab*?[]!-.\\\n", max_size=5)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=1000, deadline=None)
 @given(globs=st.lists(_TEXTS, max_size=4), name=_TEXTS)
 def test_a_list_matches_what_any_of_its_globs_matches(globs: list[str], name: str) -> None:
     assert matcher(globs)(name) is any(fnmatch.fnmatchcase(name, glob) for glob in globs)

@@ -119,6 +119,9 @@ def test_prompts_are_kept_shorter_but_not_longer(api: Api, value: object, *, kep
     body: JsonObject = {"prompt_cache_retention": value, "store": False}
     assert WIRES[api].strip_request(body) == ([] if kept else ["prompt_cache_retention"])
     assert ("prompt_cache_retention" in body) is kept
+    alone: JsonObject = {"prompt_cache_retention": value}
+    WIRES[api].strip_request(alone)
+    assert ("prompt_cache_retention" in alone) is kept
 
 
 def test_arguments_of_the_prompts_template_are_switches_and_nothing_else() -> None:
