@@ -8,7 +8,7 @@ import pytest
 
 from partywall.config.providers import Target
 from partywall.errors import CredentialUnavailable
-from partywall.gateway.providers import SecretResolver
+from partywall.platform.secrets import SecretResolver
 from partywall.gateway.targets import Upstream, compile_targets
 
 BY_VARIABLE = {"secret_key_ref": {"env": "ALPHAS_KEY"}}

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from partywall.config.base import HttpUrl, PerTenant, PositiveInt, Seconds, Section
+from partywall.config.base import HttpUrl, PerTenant, Seconds, Section
 from partywall.config.providers import SecretKeyRef
 
 __all__ = ["AwsKmsConfig", "Encryption", "TenantRoot", "VaultConfig"]
@@ -135,7 +135,7 @@ class Encryption(Section):
     hold_seconds: Seconds = Field(
         default=60, le=3600, description="How long an unwrapped key is used before its root is asked again."
     )
-    hold_uses: PositiveInt = Field(default=1_000_000, description="How often, at most.")
+    hold_uses: int = Field(default=1_000_000, ge=100, le=2**32, description="How often, at most.")
     encrypted_per_tenant: tuple[EncryptedData, ...] = Field(default=(), description="What is sealed.")
     key_access_logging: bool = Field(default=True, description="Each use of a key is recorded.")
     key_access_alerts: KeyAlerts = Field(default=KeyAlerts(), description="Uses that somebody should hear of.")

@@ -68,7 +68,6 @@ def _rbac(document: Document) -> Iterator[Unbuilt]:
 def _sections(document: Document) -> Iterator[Unbuilt]:
     asked = {
         "rag": (document.rag is not None, "documents are not stored yet"),
-        "encryption": (document.encryption is not None, "records are not sealed under tenants' keys yet"),
         "leakage_detection": (
             document.leakage_detection is not None and document.leakage_detection.enabled,
             "nothing scans for other tenants' content yet",
@@ -87,6 +86,8 @@ def _sections(document: Document) -> Iterator[Unbuilt]:
     for tenant, settings in document.tenants.items():
         if settings.isolation_strategy is not None:
             yield Unbuilt(("tenants", tenant, "isolation_strategy"), "documents are not stored yet")
+        if settings.root_key is not None and document.encryption is None:
+            yield Unbuilt(("tenants", tenant, "root_key"), "without `encryption`, nothing is sealed under it")
 
 
 def _multi_tenant(document: Document) -> Iterator[Unbuilt]:

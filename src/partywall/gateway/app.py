@@ -16,10 +16,10 @@ from partywall.gateway.forward import Forwarder
 from partywall.gateway.http import Request, Responder
 from partywall.gateway.operator import answer_operator
 from partywall.gateway.pipeline import Pipeline
-from partywall.gateway.providers import SecretResolver
 from partywall.gateway.serving import compile_serving
 from partywall.gateway.upstream import UpstreamPool
 from partywall.platform import Platform, Snapshot
+from partywall.platform.secrets import SecretResolver
 
 __all__ = ["Gateway"]
 

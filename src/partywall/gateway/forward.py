@@ -22,11 +22,12 @@ from partywall.errors import BadRequest, CredentialUnavailable, UpstreamRejected
 from partywall.gateway.answer import Answer, LocalAnswer
 from partywall.gateway.breakers import Breakers
 from partywall.gateway.http import Header
-from partywall.gateway.providers import Salts, SecretResolver
+from partywall.gateway.providers import Salts
 from partywall.gateway.providers import answer as parrot_answer
 from partywall.gateway.targets import Upstream
 from partywall.gateway.upstream import PoolKey, UpstreamPool
 from partywall.gateway.wire import Api
+from partywall.platform.secrets import SecretResolver
 from partywall.policy import TargetRule
 from partywall.tenancy import TenantId
 

@@ -11,19 +11,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from partywall.config.providers import SecretKeyRef, Target
+from partywall.config.providers import Target
 from partywall.errors import ConfigError
 from partywall.gateway.http import Header
 from partywall.gateway.providers import (
     DEFAULT_BASE_URLS,
     Provider,
-    SecretKind,
-    SecretRef,
-    SecretResolver,
     resolve,
 )
 from partywall.gateway.upstream import Origin, parse_base_url
 from partywall.gateway.wire import Api
+from partywall.platform.secrets import SecretRef, SecretResolver
 from partywall.tenancy import Secret
 
 __all__ = ["Upstream", "compile_targets"]
@@ -101,7 +99,7 @@ def _compile(target: Target) -> Upstream:
         provider=provider,
         origin=origin,
         paths={api: prefix + provider.path(api, target) for api in provider.apis},
-        secret=Secret(target.api_key) if target.api_key is not None else _reference(target.secret_key_ref),
+        secret=_secret(target),
         secret_header=target.api_key_header,
         secret_prefix=target.api_key_prefix,
         allow_private=target.allow_private_network,
@@ -109,8 +107,7 @@ def _compile(target: Target) -> Upstream:
     )
 
 
-def _reference(ref: SecretKeyRef | None) -> SecretRef | None:
-    if ref is None:
-        return None
-    kind, locator = next((SecretKind(name), value) for name, value in ref if value is not None)
-    return SecretRef(kind, locator)
+def _secret(target: Target) -> SecretRef | Secret | None:
+    if target.api_key is not None:
+        return Secret(target.api_key)
+    return None if target.secret_key_ref is None else SecretRef.of(target.secret_key_ref)

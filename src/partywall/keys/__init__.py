@@ -15,6 +15,7 @@ from partywall.keys.keyring import KeyRing
 from partywall.keys.life import KeyStatus, KeyVersionStatus, Life, Rotations
 from partywall.keys.names import Store
 from partywall.keys.receipt import Receipt
+from partywall.keys.record_keys import RecordKeys
 from partywall.keys.reseal import Page, Resealable, ResealProgress, SealedRecord, reseal_all
 from partywall.keys.roots import (
     AppRoleAuth,
@@ -59,6 +60,7 @@ __all__ = [
     "Page",
     "PlatformKeys",
     "Receipt",
+    "RecordKeys",
     "ResealProgress",
     "Resealable",
     "Root",

@@ -27,6 +27,7 @@ from partywall.keys.holding import Holding
 from partywall.keys.key_store import FileKeyStore, KeyStore
 from partywall.keys.life import Life
 from partywall.keys.names import Store
+from partywall.keys.record_keys import RecordKeys
 from partywall.keys.sealer import Sealer
 from partywall.keys.settings import KeyRingSettings
 from partywall.keys.store_keys import PlatformKeys, StoreKeys
@@ -120,6 +121,10 @@ class KeyRing:
     def platform_store(self, store: Store) -> PlatformKeys:
         """The platform's own keys for that store: for what belongs to no tenant, and for nothing that does."""
         return PlatformKeys(self._sealer(store), f"service:{self._uses.service}")
+
+    def records(self, requestor: str) -> RecordKeys:
+        """The trail's own keys. `requestor` stands in the records of their use."""
+        return RecordKeys(self._sealer(Store.TRAIL), requestor)
 
     async def ensure(self, tenant: TenantId, *, who: str) -> None:
         """Make the tenant's key where it has none, and see that it can be used. Part of onboarding.

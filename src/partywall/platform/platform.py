@@ -9,11 +9,15 @@ from __future__ import annotations
 import asyncio
 import stat
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 from partywall.errors import ConfigError
 from partywall.identity import Headers
+from partywall.keys import KeyRing
+from partywall.platform.encryption import serving_keys
+from partywall.platform.remembered import remember_document
 from partywall.platform.salts import Salter
 from partywall.platform.snapshot import Snapshot
 from partywall.platform.source import Source
@@ -22,15 +26,20 @@ from partywall.trail import Trail
 
 __all__ = ["Platform"]
 
+_TRAIL: Final = "trail"
+"""Who uses a tenant's key to seal what was decided about it."""
+
 
 class Platform:
     """One document and one data directory, open. Get one with `Platform.open`."""
 
-    def __init__(self, snapshot: Snapshot, trail: Trail, salter: Salter, source: Source) -> None:
+    def __init__(self, snapshot: Snapshot, trail: Trail, salter: Salter, source: Source, keys: KeyRing | None) -> None:
         self.snapshot = snapshot
         self.trail = trail
         self.salter = salter
         self.source = source
+        self.keys = keys
+        """Every tenant's keys; None for a document without `encryption`."""
         self.reload_error: str | None = None
         """Why the newest document on disk is not the one that serves; None when it is."""
         self._listeners: list[Callable[[Snapshot], None]] = []
@@ -51,19 +60,26 @@ class Platform:
         Raises:
             ConfigError: the document can't be served, or the data directory can't be trusted.
         """
+        directory = Path(data_dir)
         source = Source(Path(document), unsafe_without_isolation=unsafe_without_isolation)
         snapshot = await asyncio.to_thread(source.read)
-        directory = Path(data_dir)
         await asyncio.to_thread(_own, directory)
-        trail = Trail.open(directory, durability=snapshot.server.trail_durability)
-        try:
-            platform = cls(snapshot, trail, Salter.open(directory), source)
-            try:
-                yield platform
-            finally:
-                await platform.snapshot.authenticator.aclose()
-        finally:
-            await trail.aclose()
+        async with AsyncExitStack() as opened:
+            keys, seals = None, None
+            if (encrypted := snapshot.encrypted) is not None:
+                keys = await opened.enter_async_context(
+                    serving_keys(encrypted, base=source.path.parent, data_dir=directory, service=snapshot.server.name)
+                )
+                seals = keys.records(_TRAIL) if encrypted.seals_records else None
+            trail = Trail.open(directory, durability=snapshot.server.trail_durability, seals=seals)
+            opened.push_async_callback(trail.aclose)
+            platform = cls(snapshot, trail, Salter.open(directory), source, keys)
+            opened.push_async_callback(platform._let_go)
+            await asyncio.to_thread(remember_document, directory, source.path)
+            yield platform
+
+    async def _let_go(self) -> None:
+        await self.snapshot.authenticator.aclose()
 
     async def authenticate(self, headers: Headers) -> TenantScope:
         """The scope of whoever sent `headers` (a mapping, or pairs of names and values).
@@ -87,6 +103,7 @@ class Platform:
         """
         try:
             snapshot = await asyncio.to_thread(self.source.read, data)
+            self._refuse_other_keys(snapshot)
             for listener in self._listeners:
                 listener(snapshot)
         except ConfigError as error:
@@ -95,6 +112,10 @@ class Platform:
         old, self.snapshot = self.snapshot, snapshot
         self.reload_error = None
         await old.authenticator.aclose()
+
+    def _refuse_other_keys(self, snapshot: Snapshot) -> None:
+        if snapshot.encrypted != self.snapshot.encrypted:
+            raise ConfigError(f"{self.source.path}: a change of `encryption` or of a `root_key` needs a restart")
 
 
 def _own(directory: Path) -> None:

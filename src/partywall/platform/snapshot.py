@@ -20,6 +20,7 @@ from partywall.config.platform import Issuer, Server
 from partywall.config.providers import Fallback, Target
 from partywall.errors import ConfigError
 from partywall.identity import Authenticator, IdentitySettings, IssuerSettings, KeyEntry, parse_key_hash
+from partywall.platform.encryption import Encrypted
 from partywall.policy import Rules
 from partywall.tenancy import GroupName, TenantId
 
@@ -37,6 +38,8 @@ class Snapshot:
     targets: Mapping[str, Target]
     server: Server
     fallback: Fallback | None
+    encrypted: Encrypted | None
+    """What is sealed, and under which roots; None for a document without `encryption`."""
     operator_keys: frozenset[bytes]
     """SHA-256 digests of the operators' keys. Empty: nobody is an operator."""
     source: str
@@ -64,6 +67,7 @@ def compile_snapshot(document: Document, digest: str, source: Path) -> Snapshot:
         targets={target.id: target for target in document.providers.targets},
         server=document.server,
         fallback=document.providers.fallback,
+        encrypted=Encrypted.of(document),
         operator_keys=frozenset(parse_key_hash(text) for text in document.server.admin.api_keys),
         source=str(source),
         published=zlib.compress(orjson.dumps(_without_secrets(document.model_dump(mode="json", exclude_unset=True)))),

@@ -3,12 +3,13 @@
 Promises: see `trail` (what a returned `admit` means), `shelf` (what a reader never returns), `placement` (where it
 lies). Ids, records and policy results are plain values that the rooms above fill in.
 
-Doesn't promise: tamper evidence or secrecy at rest; a record's two halves are opaque bytes so that sealing slots in.
+Doesn't promise: tamper evidence; or secrecy at rest, unless it is opened with something to seal with (`sealing`).
 """
 
 from partywall.trail.ids import DecisionId, new_decision_id
 from partywall.trail.reader import Follower, TrailReader, View
 from partywall.trail.record import DecisionRecord, PolicyResult, Verdict
+from partywall.trail.sealing import Opener, Seals
 from partywall.trail.shelf import Alarm
 from partywall.trail.trail import Durability, Trail
 
@@ -18,7 +19,9 @@ __all__ = [
     "DecisionRecord",
     "Durability",
     "Follower",
+    "Opener",
     "PolicyResult",
+    "Seals",
     "Trail",
     "TrailReader",
     "Verdict",

@@ -21,6 +21,7 @@ from partywall.errors import TrailUnavailable
 from partywall.tenancy import TenantId, parse_tenant_id
 from partywall.trail.placement import Placement
 from partywall.trail.record import DecisionRecord, Verdict
+from partywall.trail.sealing import Opener
 from partywall.trail.shelf import Alarm, Query, Row, Shelf
 
 __all__ = ["Follower", "TrailReader", "View"]
@@ -40,10 +41,11 @@ def _log_alarm(alarm: Alarm) -> None:
 class TrailReader:
     """The reading side of a data directory. Nothing is opened until a view is read."""
 
-    def __init__(self, data_dir: Path, *, on_alarm: OnAlarm = _log_alarm) -> None:
-        """`on_alarm` hears of each row and file that is left out; the default logs an error."""
+    def __init__(self, data_dir: Path, *, on_alarm: OnAlarm = _log_alarm, opener: Opener | None = None) -> None:
+        """`on_alarm` hears of each row and file that is left out; the default logs an error. `opener` opens seals."""
         self._placement = Placement(data_dir)
         self._on_alarm = on_alarm
+        self._opener = opener
 
     def tenants(self) -> list[TenantId]:
         """Everyone who has decisions, in the order of their ids."""
@@ -56,15 +58,15 @@ class TrailReader:
             InvalidTenantId: that is no tenant id.
         """
         parse_tenant_id(tenant)
-        return View(self._placement, lambda: [tenant], self._on_alarm, strict=True)
+        return View(self._placement, lambda: [tenant], self._on_alarm, self._opener, strict=True)
 
     def of_platform(self) -> View:
         """The decisions on requests that never had a verified tenant."""
-        return View(self._placement, lambda: [None], self._on_alarm, strict=True)
+        return View(self._placement, lambda: [None], self._on_alarm, self._opener, strict=True)
 
     def across_all_tenants(self) -> View:
         """Everybody's and the platform's, merged. For operators: nothing that a tenant may see comes from here."""
-        return View(self._placement, lambda: [None, *self.tenants()], self._on_alarm, strict=False)
+        return View(self._placement, lambda: [None, *self.tenants()], self._on_alarm, self._opener, strict=False)
 
 
 class View:
@@ -75,12 +77,14 @@ class View:
         placement: Placement,
         whose: Callable[[], Sequence[TenantId | None]],
         on_alarm: OnAlarm,
+        opener: Opener | None,
         *,
         strict: bool,
     ) -> None:
         self._placement = placement
         self._whose = whose
         self._on_alarm = on_alarm
+        self._opener = opener
         self._strict = strict
 
     def events(
@@ -111,7 +115,7 @@ class View:
 
     def shelves(self) -> list[Shelf]:
         """The files of this view as they are now."""
-        return [Shelf(self._placement, tenant, self._on_alarm) for tenant in self._whose()]
+        return [Shelf(self._placement, tenant, self._on_alarm, self._opener) for tenant in self._whose()]
 
     def unreadable(self, tenant: TenantId | None, error: TrailUnavailable) -> None:
         """A file can't be read: raise, or report it and let the reading go on."""

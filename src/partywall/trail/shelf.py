@@ -22,6 +22,7 @@ from partywall.trail.codec import decode
 from partywall.trail.database import SCHEMA_VERSION
 from partywall.trail.placement import Placement
 from partywall.trail.record import DecisionRecord, Verdict
+from partywall.trail.sealing import ADMISSION, COMPLETION, Opener, is_sealed, opened
 
 __all__ = ["Alarm", "Query", "Row", "Shelf"]
 
@@ -43,6 +44,9 @@ _NEWEST_FIRST: Final = (
 _AFTER: Final = f"{_COLUMNS} WHERE seq > ? ORDER BY seq LIMIT ?"
 _BETWEEN: Final = f"{_COLUMNS} WHERE seq BETWEEN ? AND ? ORDER BY seq"
 _LAST: Final = f"{_COLUMNS} ORDER BY seq DESC LIMIT 1"
+
+
+_CLEAR: Final = "this one, and perhaps others, is not sealed: from before sealing was on, or planted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +89,21 @@ class Query(NamedTuple):
 class Shelf:
     """One tenant's file, or the platform's own for None."""
 
-    __slots__ = ("_on_alarm", "_placement", "tenant")
+    __slots__ = ("_on_alarm", "_opener", "_placement", "_saw_clear", "tenant")
 
-    def __init__(self, placement: Placement, tenant: TenantId | None, on_alarm: Callable[[Alarm], None]) -> None:
+    def __init__(
+        self,
+        placement: Placement,
+        tenant: TenantId | None,
+        on_alarm: Callable[[Alarm], None],
+        opener: Opener | None = None,
+    ) -> None:
+        """`opener` opens what is sealed."""
         self.tenant = tenant
         self._placement = placement
         self._on_alarm = on_alarm
+        self._opener = opener
+        self._saw_clear = False
 
     def scan(self, query: Query) -> Iterator[DecisionRecord]:
         """The records that match, in the order of their time: exactly within a page, to the millisecond between pages.
@@ -133,12 +146,21 @@ class Shelf:
     def _verified(self, row: Row) -> DecisionRecord:
         if row.tenant != self.tenant:
             raise ValueError("the row belongs to another tenant")
-        record = decode(row.admission, row.completion)
+        record = decode(*self._halves(row))
         if record.tenant != self.tenant:
             raise ValueError("what the row holds belongs to another tenant")
         if (record.id, record.time, record.verdict) != (row.id, row.time, row.verdict):
             raise ValueError("the row's columns contradict what it holds")
         return record
+
+    def _halves(self, row: Row) -> tuple[bytes, bytes | None]:
+        if self._opener is not None and not is_sealed(row.admission) and not self._saw_clear:
+            self._saw_clear = True
+            self._on_alarm(Alarm(self.tenant, row.seq, _CLEAR))
+        admission = opened(self._opener, self.tenant, ADMISSION, row.id, row.admission)
+        if row.completion is None:
+            return admission, None
+        return admission, opened(self._opener, self.tenant, COMPLETION, row.id, row.completion)
 
     def _select(self, statement: str, parameters: tuple[object, ...]) -> list[Row]:
         path = self._placement.find(self.tenant)

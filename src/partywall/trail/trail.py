@@ -16,20 +16,23 @@ import logging
 import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from partywall.errors import TrailUnavailable
+from partywall.errors import PartywallError, TrailUnavailable
 from partywall.tenancy import TenantId
 from partywall.trail.codec import encode_admission, encode_completion
 from partywall.trail.database import NOT_ENDED
 from partywall.trail.placement import Placement
 from partywall.trail.queue import Line, Waiter
 from partywall.trail.record import DecisionRecord
+from partywall.trail.sealing import ADMISSION, COMPLETION, KeyNotHeld, Seals
 from partywall.trail.writer import Writer
 
 __all__ = ["Durability", "Trail"]
 
 Durability = Literal["normal", "full"]
+
+_KEY_ATTEMPTS: Final = 3
 
 _log = logging.getLogger(__name__)
 
@@ -37,8 +40,12 @@ _log = logging.getLogger(__name__)
 class Trail:
     """The writing side. Make one with `Trail.open`, on the event loop that uses it."""
 
-    def __init__(self, writer: Writer, *, max_waiting: int, max_waiting_per_tenant: int) -> None:
+    def __init__(
+        self, writer: Writer, *, max_waiting: int, max_waiting_per_tenant: int, seals: Seals | None = None
+    ) -> None:
         self._writer = writer
+        self._seals = seals
+        self._waiting_for_keys: set[asyncio.Task[None]] = set()
         self._max_waiting = max_waiting
         self._max_waiting_per_tenant = max_waiting_per_tenant
         self._loop = asyncio.get_running_loop()
@@ -54,12 +61,13 @@ class Trail:
         max_waiting: int = 10_000,
         max_waiting_per_tenant: int = 2_000,
         lock_patience_seconds: float = 2.0,
+        seals: Seals | None = None,
     ) -> Trail:
         """Open the trail below `data_dir`, making the folder if need be. Call it on the running event loop.
 
         The platform's own file is opened here and now, so that a directory that can't be written stops the start.
         An open file costs three descriptors and up to 200 kB. A tenant whose file isn't open waits some milliseconds,
-        so let `max_open_files` cover those who are active at a time.
+        so let `max_open_files` cover those who are active at a time. With `seals`, what is written is sealed.
 
         Raises:
             TrailUnavailable: the directory or that file can't be used.
@@ -74,7 +82,7 @@ class Trail:
             writer.open_now(None)
         except (sqlite3.Error, OSError) as error:
             raise TrailUnavailable(f"can't open the trail in `{data_dir}`: {error}") from error
-        return cls(writer, max_waiting=max_waiting, max_waiting_per_tenant=max_waiting_per_tenant)
+        return cls(writer, max_waiting=max_waiting, max_waiting_per_tenant=max_waiting_per_tenant, seals=seals)
 
     async def admit(self, record: DecisionRecord) -> None:
         """Return once what `record` says now is committed.
@@ -88,7 +96,10 @@ class Trail:
         """
         was_admitted = record.admitted_policies is not None
         waiter = self._loop.create_future()
-        line = self._queue(record, waiter)
+        try:
+            line = self._queue(record, waiter)
+        except KeyNotHeld:
+            line = await self._queue_with_key(record, waiter)
         if not line.due:
             self._writer.hurry(line)
         try:
@@ -109,11 +120,17 @@ class Trail:
         except TrailUnavailable as error:
             _log.error("the completion of %s is lost: %s", record.id, error)
             return
+        except KeyNotHeld:
+            task = self._loop.create_task(self._complete_with_key(record))
+            self._waiting_for_keys.add(task)
+            task.add_done_callback(self._waiting_for_keys.discard)
+            return
         if not (line.due or line.lingers):
             self._writer.linger(line)
 
     async def flush(self) -> None:
         """Return when everything queued before this call is written or has failed."""
+        await self._keys_had()
         settled = [batch.settled() for line in self._writer.lines.values() for batch in line.batches()]
         self._writer.hurry_all()
         if settled:
@@ -122,6 +139,7 @@ class Trail:
     async def aclose(self) -> None:
         """Write what waits, close the files. Nothing is admitted from here on. Closing twice does nothing."""
         if not self._closed:
+            await self._keys_had()
             self._closed = True
             await self._writer.aclose()
 
@@ -152,15 +170,57 @@ class Trail:
             raise TrailUnavailable(f"too many records wait to be written, {waiting} of {line.name}")
         verdict = str(record.verdict)
         if record.admitted_policies is not None:
-            batch.completions.append((verdict, bytearray(encode_completion(record)), record.id))
+            batch.completions.append((verdict, self._half(record, COMPLETION), record.id))
             batch.completed.append(waiter)
         else:
             if line.fault is not None and waiter is not None and self._writer.is_cooling(line):
                 raise TrailUnavailable(line.fault)
-            admission = bytearray(encode_admission(record))
+            admission = self._half(record, ADMISSION)
+            completion = NOT_ENDED if record.outcome is None else self._half(record, COMPLETION)
             record.admitted_policies = record.policies
-            completion = NOT_ENDED if record.outcome is None else bytearray(encode_completion(record))
             batch.insertions.append((record.id, record.tenant, record.time, verdict, admission, completion))
             batch.inserted.append(waiter)
         self._writer.waiting += 1
         return line
+
+    # -- Sealing -----------------------------------------------------------------------------------------------------
+
+    def _half(self, record: DecisionRecord, half: str) -> bytearray:
+        """One half as it is stored.
+
+        Raises:
+            KeyNotHeld: it can't be sealed before its key was had.
+        """
+        plain = encode_admission(record) if half is ADMISSION else encode_completion(record)
+        if self._seals is None:
+            return bytearray(plain)
+        sealed = self._seals.try_seal(record.tenant, half, record.id, plain)
+        if sealed is None:
+            raise KeyNotHeld
+        return bytearray(sealed)
+
+    async def _queue_with_key(self, record: DecisionRecord, waiter: Waiter | None) -> Line:
+        """As `_queue`, with a key that has to be had first."""
+        if self._seals is None:
+            raise TrailUnavailable("there is nothing to seal with")
+        for _ in range(_KEY_ATTEMPTS):
+            try:
+                await self._seals.get_ready(record.tenant)
+            except PartywallError as error:
+                raise TrailUnavailable(f"the decision can't be sealed: {error}") from error
+            try:
+                return self._queue(record, waiter)
+            except KeyNotHeld:
+                continue  # used up, or taken back, in the same moment
+        raise TrailUnavailable("the decision can't be sealed: the key is gone as soon as it is had")
+
+    async def _complete_with_key(self, record: DecisionRecord) -> None:
+        try:
+            self._writer.linger(await self._queue_with_key(record, None))
+        except TrailUnavailable as error:
+            _log.error("the completion of %s is lost: %s", record.id, error)
+
+    async def _keys_had(self) -> None:
+        """Return when what waited for its key at this moment is queued or lost."""
+        if self._waiting_for_keys:
+            await asyncio.wait(tuple(self._waiting_for_keys))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from partywall.errors import CredentialUnavailable
-from partywall.gateway.providers import SecretKind, SecretRef, SecretResolver, secrets
+from partywall.platform import secrets
+from partywall.platform.secrets import SecretKind, SecretRef, SecretResolver
 
 
 def env(name: str) -> SecretRef:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from partywall.config.providers import SecretKeyRef
 from partywall.errors import CredentialUnavailable
 from partywall.tenancy import Secret
 
@@ -43,6 +44,12 @@ class SecretRef:
 
     kind: SecretKind
     locator: str
+
+    @classmethod
+    def of(cls, ref: SecretKeyRef) -> SecretRef:
+        """The one form that a document's `secret_key_ref` has."""
+        kind, locator = next((SecretKind(name), value) for name, value in ref if value is not None)
+        return cls(kind, locator)
 
 
 _Identity = tuple[int, int, int, int, int]
@@ -82,7 +89,7 @@ class SecretResolver:
                 return self._from_file(ref.locator)
             case SecretKind.VAULT | SecretKind.STORE:
                 raise CredentialUnavailable(
-                    f"secret_key_ref `{ref.kind}: {ref.locator}` needs the keys room, which isn't there yet; "
+                    f"secret_key_ref `{ref.kind}: {ref.locator}` needs the vault store, which isn't there yet; "
                     "use `env` or `file`"
                 )
 

@@ -1,0 +1,222 @@
+"""From the document's `encryption` to an open keyring.
+
+Promises: what the document says about roots, logins, holding and rotation is what the keyring is told, and nothing
+falls back to another root. Without `root_key_file`, the root key is made at the first start, in the data directory,
+readable by its owner alone; one that the document names is never made in passing.
+
+Doesn't promise: a change of roots without a restart (`Platform.reload` refuses it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import time as clock_time
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from partywall.config import Document
+from partywall.config.encryption import AwsKmsConfig, BusinessHours, Encryption, TenantRoot, VaultAuth, VaultConfig
+from partywall.config.providers import SecretKeyRef
+from partywall.errors import ConfigError, PartywallError
+from partywall.keys import (
+    AppRoleAuth,
+    AwsKmsRootSettings,
+    FileRoot,
+    FileRootSettings,
+    KeyAlarm,
+    KeyRing,
+    KeyRingSettings,
+    KubernetesAuth,
+    NamedRoot,
+    RootSettings,
+    TokenAuth,
+    VaultRootSettings,
+)
+from partywall.keys import BusinessHours as Hours
+from partywall.keys import VaultAuth as Login
+from partywall.platform.secrets import SecretRef, SecretResolver
+from partywall.tenancy import Secret, TenantId
+
+__all__ = ["Encrypted", "open_keys", "serving_keys"]
+
+_ROOT_FILE: Final = "root.key"
+_KEYS: Final = "keys"
+_ROTATION_LOOK_SECONDS: Final = 3600.0
+_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Encrypted:
+    """What a document says about encryption, its tenants' own roots included."""
+
+    section: Encryption
+    tenant_roots: Mapping[TenantId, TenantRoot]
+
+    @classmethod
+    def of(cls, document: Document) -> Encrypted | None:
+        """None for a document without `encryption`."""
+        if document.encryption is None:
+            return None
+        tenants = document.tenants.items()
+        own = {TenantId(name): settings.root_key for name, settings in tenants if settings.root_key is not None}
+        return cls(document.encryption, own)
+
+    @property
+    def seals_records(self) -> bool:
+        """Whether decision records are sealed."""
+        return "audit_logs" in self.section.encrypted_per_tenant
+
+    def settings(self, *, base: Path, data_dir: Path) -> KeyRingSettings:
+        """What the keyring is told. Relative paths start at `base`, the document's folder.
+
+        Raises:
+            ConfigError: it can't be used as it is written.
+            CredentialUnavailable: a secret that it refers to isn't there.
+        """
+        section, alerts = self.section, self.section.key_access_alerts
+        return KeyRingSettings(
+            keys_dir=base / section.keys_dir if section.keys_dir is not None else data_dir / _KEYS,
+            root=NamedRoot.platforms(_platform_root(section, base, data_dir)),
+            tenant_roots={
+                tenant: NamedRoot.of_tenant(tenant, _root(root, base, tenant))
+                for tenant, root in self.tenant_roots.items()
+            },
+            hold_seconds=section.hold_seconds,
+            hold_uses=section.hold_uses,
+            auto_rotate_days=section.rotation.auto_rotate_days,
+            min_decryption_version=section.rotation.min_decryption_version,
+            log_uses=section.key_access_logging,
+            expected_services=None if alerts.expected_services is None else frozenset(alerts.expected_services),
+            business_hours=None if alerts.business_hours is None else _hours(alerts.business_hours),
+        )
+
+
+@asynccontextmanager
+async def open_keys(encrypted: Encrypted, *, base: Path, data_dir: Path, service: str) -> AsyncIterator[KeyRing]:
+    """Every tenant's keys, as the document says; `service` stands in the records of their use. Alarms are logged.
+
+    Raises:
+        ConfigError: the document's `encryption` can't be used.
+        KeyUnavailable: the platform's root can't. A tenant's own is asked when that tenant's key is.
+    """
+    settings = await asyncio.to_thread(encrypted.settings, base=base, data_dir=data_dir)
+    async with KeyRing.open(settings, service, _log_alarm) as keys:
+        await keys.check()
+        yield keys
+
+
+@asynccontextmanager
+async def serving_keys(encrypted: Encrypted, *, base: Path, data_dir: Path, service: str) -> AsyncIterator[KeyRing]:
+    """As `open_keys`, and for the length of the block keys are rotated as they come of age."""
+    async with open_keys(encrypted, base=base, data_dir=data_dir, service=service) as keys:
+        rotating = asyncio.create_task(_rotate_when_due(keys))
+        try:
+            yield keys
+        finally:
+            rotating.cancel()
+            await asyncio.wait([rotating])
+
+
+async def _rotate_when_due(keys: KeyRing) -> None:
+    while True:
+        try:
+            done = await keys.life.rotate_due(time.time())
+            for tenant, failure in done.failed.items():
+                _log.error("the key of `%s` is due for rotation and could not be rotated: %s", tenant, failure)
+        except PartywallError as error:
+            _log.error("no key could be rotated: %s", error)
+        await asyncio.sleep(_ROTATION_LOOK_SECONDS)
+
+
+def _log_alarm(alarm: KeyAlarm) -> None:
+    _log.error("alarm: %s", alarm)
+
+
+def _platform_root(encryption: Encryption, base: Path, data_dir: Path) -> RootSettings:
+    if encryption.vault_config is not None:
+        return _vault(encryption.vault_config, base, tenant=None)
+    if encryption.aws_kms_config is not None:
+        return _aws_kms(encryption.aws_kms_config, tenant=None)
+    if encryption.root_key_file is not None:
+        return FileRootSettings(base / encryption.root_key_file)
+    return FileRootSettings(_own_root_file(data_dir))
+
+
+def _own_root_file(data_dir: Path) -> Path:
+    path = data_dir / _ROOT_FILE
+    if not path.exists():
+        try:
+            FileRoot.create(path)
+        except ConfigError:
+            if not path.exists():  # or else another process was first; its key stands
+                raise
+        else:
+            _log.warning("made the root key `%s`; keep a copy of it, and not beside copies of the data", path)
+    return path
+
+
+def _root(root: TenantRoot, base: Path, tenant: TenantId) -> RootSettings:
+    if root.vault_config is not None:
+        return _vault(root.vault_config, base, tenant=tenant)
+    if root.aws_kms_config is not None:
+        return _aws_kms(root.aws_kms_config, tenant=tenant)
+    raise ConfigError(f"tenants.{tenant}.root_key names no root")
+
+
+def _vault(config: VaultConfig, base: Path, *, tenant: TenantId | None) -> VaultRootSettings:
+    address = config.address or os.environ.get("VAULT_ADDR")
+    if not address:
+        raise ConfigError("vault_config: no `address`, and VAULT_ADDR is not set")
+    return VaultRootSettings(
+        address=address,
+        auth=_login(config.auth, base),
+        key_path_template=config.key_path_template,
+        namespace=config.namespace,
+        ca_file=None if config.ca_file is None else base / config.ca_file,
+        timeout_seconds=config.timeout_seconds,
+        tenant=tenant,
+    )
+
+
+def _login(auth: VaultAuth | None, base: Path) -> Login:
+    if auth is None:
+        return TokenAuth(token=_secret(SecretKeyRef(env="VAULT_TOKEN")))
+    if auth.approle is not None:
+        return AppRoleAuth(auth.approle.role_id, _secret(auth.approle.secret_id_ref), auth.approle.mount)
+    if auth.kubernetes is not None:
+        return KubernetesAuth(auth.kubernetes.role, base / auth.kubernetes.token_file, auth.kubernetes.mount)
+    if auth.token_ref is not None and auth.token_ref.file is not None:
+        return TokenAuth(file=base / auth.token_ref.file)
+    return TokenAuth(token=_secret(auth.token_ref or SecretKeyRef(env="VAULT_TOKEN")))
+
+
+def _secret(ref: SecretKeyRef) -> Secret:
+    return SecretResolver().resolve(SecretRef.of(ref))
+
+
+def _aws_kms(config: AwsKmsConfig, *, tenant: TenantId | None) -> AwsKmsRootSettings:
+    return AwsKmsRootSettings(
+        key_id=config.key_id,
+        region=config.region,
+        endpoint_url=config.endpoint_url,
+        timeout_seconds=config.timeout_seconds,
+        tenant=tenant,
+    )
+
+
+def _hours(hours: BusinessHours) -> Hours:
+    try:
+        zone = ZoneInfo(hours.timezone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ConfigError(f"encryption.key_access_alerts.business_hours: no time zone `{hours.timezone}`") from error
+    days = frozenset(_DAYS.index(day) for day in hours.days)
+    return Hours(days, clock_time.fromisoformat(hours.start), clock_time.fromisoformat(hours.end), zone)
