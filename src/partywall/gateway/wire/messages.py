@@ -6,7 +6,6 @@ blocks (also kept in `compaction` blocks). Calls are blocks of the content; a st
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import orjson
@@ -72,22 +71,25 @@ class MessagesWire(Wire):
         shelves = shelf_at(body, "tools")
         for shelf in shelf_at(body, "mcp_servers"):
             shelves.append(Shelf(shelf.entries, shelf.where, server_names))
-        added: list[object] = list(_added_tools(body))
+        added = _added_tools(body)
         if added:
             shelves.append(Shelf(added, "messages.tool_addition", _added_names, fixed=True))
         return shelves
 
 
-def _added_tools(body: JsonObject) -> Iterator[object]:
+def _added_tools(body: JsonObject) -> list[object]:
     """The tools that blocks of the conversation add to those offered."""
+    added: list[object] = []
     for message in objects(body.get("messages")):
-        for block in objects(message.get("content")):
-            if block.get("type") == "tool_addition":
-                yield block.get("tool")
-            elif block.get("type") == "compaction":
-                for change in objects(block.get("tool_changes")):
-                    if change.get("type") == "tool_addition":
-                        yield change.get("tool")
+        content = message.get("content")
+        for block in objects(content) if isinstance(content, list) else ():
+            kind = block.get("type")
+            if kind == "tool_addition":
+                added.append(block.get("tool"))
+            elif kind == "compaction":
+                changes = objects(block.get("tool_changes"))
+                added += [change.get("tool") for change in changes if change.get("type") == "tool_addition"]
+    return added
 
 
 def _added_names(tool: object, where: str) -> tuple[str, ...]:
