@@ -105,16 +105,15 @@ def test_a_lookalike_scope_chooses_no_tenant(tmp_path: Path) -> None:
             fake = cast("TenantScope", SimpleNamespace(tenant=ALPHA, credential_id="key:0123456789ab"))
             sealed = await memory.seal(A, "note", "n1", b"hello")
             for nobody in (fake, cast("TenantScope", None), cast("TenantScope", ALPHA)):
-                for coroutine in (
-                    memory.seal(nobody, "note", "n1", b""),
-                    memory.open(nobody, "note", "n1", sealed),
-                    memory.index(nobody, "note", b""),
-                    memory.key_version(nobody),
+                for act in (
+                    lambda nobody=nobody: memory.seal(nobody, "note", "n1", b""),
+                    lambda nobody=nobody: memory.open(nobody, "note", "n1", sealed),
+                    lambda nobody=nobody: memory.index(nobody, "note", b""),
+                    lambda nobody=nobody: memory.key_version(nobody),
+                    lambda nobody=nobody: memory.needs_reseal(nobody, sealed),
                 ):
                     with pytest.raises(TypeError, match="TenantScope"):
-                        await coroutine
-                with pytest.raises(TypeError, match="TenantScope"):
-                    memory.needs_reseal(nobody, sealed)
+                        act()
 
     asyncio.run(main())
 

@@ -10,14 +10,14 @@ Swap is the operator's to encrypt or to turn off, and so are core dumps.
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Final
+from collections import defaultdict
+from collections.abc import Hashable
+from typing import Final, TypeVar
 
 from partywall.errors import PartywallError
-from partywall.keys.hazmat import EPOCH_BYTES, DataKey, derive_index_key
+from partywall.keys.hazmat import DataKey, derive_index_key
+from partywall.keys.purpose_keys import Epoch, OpeningKey, SealingKey
+from partywall.keys.uses import Tally
 from partywall.keys.wrapped import TenantKeys
 from partywall.tenancy import TenantId
 
@@ -25,6 +25,8 @@ __all__ = ["HeldKey", "HeldStore", "HeldTenant"]
 
 _MOST_OPENING: Final = 64
 _MOST_INDEX: Final = 64
+_MOST_PURPOSES: Final = 64
+_MOST_REQUESTORS: Final = 1024
 _NEVER: Final = float("-inf")
 
 
@@ -50,37 +52,75 @@ class HeldKey:
         return f"HeldKey(version {self.number})"
 
 
-class SealingKey:
-    """A sealing epoch: its data key, and the numbers of its records."""
+class Derived:
+    """What came from a held key, and who uses it. On the path of every record, so its parts are open to the sealer."""
 
-    __slots__ = ("data_key", "held", "next_counter")
+    __slots__ = ("held", "tallies", "used_at")
+
+    def __init__(self, held: HeldKey) -> None:
+        self.held = held
+        self.used_at = _NEVER
+        self.tallies: dict[str, Tally] = {}
+        """By requestor. One that is `over` counts no more."""
+
+    def begin(self, requestor: str, tally: Tally) -> Tally:
+        """Keep a count for the uses that follow."""
+        if len(self.tallies) >= _MOST_REQUESTORS:
+            self.tallies.clear()
+        self.tallies[requestor] = tally
+        return tally
+
+
+class SealingEpoch(Derived):
+    """An epoch of our own."""
+
+    __slots__ = ("_epoch", "purposes")
 
     def __init__(self, held: HeldKey, *, tenant: TenantId, store: str) -> None:
-        self.held = held
-        epoch = os.urandom(EPOCH_BYTES)
-        self.data_key = DataKey.derive(held.material, tenant=tenant, store=store, key_version=held.number, epoch=epoch)
-        # INVARIANT: no number comes twice in an epoch, not even to two threads: one step of C, not a read and a write.
-        self.next_counter: Callable[[], int] = itertools.count().__next__
+        super().__init__(held)
+        self._epoch = Epoch(held.material, tenant=tenant, store=store, key_version=held.number)
+        self.purposes: dict[str, SealingKey] = {}
+
+    def bind(self, purpose: str) -> SealingKey:
+        """The epoch's key for one purpose more."""
+        key = SealingKey(self._epoch, purpose)
+        if len(self.purposes) >= _MOST_PURPOSES:
+            self.purposes.clear()
+        self.purposes[purpose] = key
+        return key
 
 
-class OpeningKey:
-    """The data key of an epoch, for opening what was sealed in it."""
+class OpeningEpoch(Derived):
+    """An epoch in which something was sealed."""
 
-    __slots__ = ("data_key", "held")
+    __slots__ = ("data_key", "purposes")
 
     def __init__(self, held: HeldKey, *, tenant: TenantId, store: str, epoch: bytes) -> None:
-        self.held = held
+        super().__init__(held)
         self.data_key = DataKey.derive(held.material, tenant=tenant, store=store, key_version=held.number, epoch=epoch)
+        self.purposes: dict[str, OpeningKey] = {}
+
+    def bind(self, purpose: str) -> OpeningKey:
+        """The epoch's key for one purpose more."""
+        key = OpeningKey(self.data_key, purpose)
+        if len(self.purposes) >= _MOST_PURPOSES:
+            self.purposes.clear()
+        self.purposes[purpose] = key
+        return key
 
 
-class IndexKey:
+class IndexKey(Derived):
     """The key under which values of one purpose are hashed."""
 
-    __slots__ = ("held", "key")
+    __slots__ = ("key",)
 
     def __init__(self, held: HeldKey, *, tenant: TenantId, store: str, purpose: str) -> None:
-        self.held = held
+        super().__init__(held)
         self.key = derive_index_key(held.material, tenant=tenant, store=store, purpose=purpose, key_version=held.number)
+
+
+_Name = TypeVar("_Name", bound=Hashable)
+_Key = TypeVar("_Key", bound=Derived)
 
 
 class HeldStore:
@@ -89,23 +129,21 @@ class HeldStore:
     __slots__ = ("index", "opening", "sealing")
 
     def __init__(self) -> None:
-        self.sealing: SealingKey | None = None
-        self.opening: OrderedDict[bytes, OpeningKey] = OrderedDict()
-        """By `envelope.key_name`, the one used last at the end."""
-        self.index: OrderedDict[str, IndexKey] = OrderedDict()
+        self.sealing: SealingEpoch | None = None
+        self.opening: dict[bytes, OpeningEpoch] = {}
+        """By `envelope.key_name`."""
+        self.index: dict[str, IndexKey] = {}
         """By purpose."""
 
-    def keep_opening(self, name: bytes, key: OpeningKey) -> None:
+    def keep_opening(self, name: bytes, key: OpeningEpoch) -> None:
         """Hold one key more, and let go of the one unused for longest when they are too many."""
+        _make_room(self.opening, _MOST_OPENING)
         self.opening[name] = key
-        if len(self.opening) > _MOST_OPENING:
-            self.opening.popitem(last=False)
 
     def keep_index(self, purpose: str, key: IndexKey) -> None:
         """Hold one key more, likewise."""
+        _make_room(self.index, _MOST_INDEX)
         self.index[purpose] = key
-        if len(self.index) > _MOST_INDEX:
-            self.index.popitem(last=False)
 
     def drop(self, held: HeldKey) -> None:
         """Let go of what came from this key."""
@@ -115,6 +153,12 @@ class HeldStore:
             del self.opening[name]
         for purpose in [purpose for purpose, key in self.index.items() if key.held is held]:
             del self.index[purpose]
+
+
+def _make_room(keys: dict[_Name, _Key], most: int) -> None:
+    """Let go of the key unused for longest. A search now and then costs less than keeping an order at each use."""
+    if len(keys) >= most:
+        del keys[min(keys, key=lambda name: keys[name].used_at)]
 
 
 class HeldTenant:
@@ -145,16 +189,9 @@ class HeldTenant:
         self.stamp: Hashable = None
         self.keys: TenantKeys | None = None
         self.unwrapped: dict[int, HeldKey] = {}
-        self.stores: dict[str, HeldStore] = {}
+        self.stores: defaultdict[str, HeldStore] = defaultdict(HeldStore)
         self.failures: dict[int, tuple[float, PartywallError]] = {}
         """By key version, 0 for all: until when not to try again, and why it failed."""
-
-    def store(self, name: str) -> HeldStore:
-        """What is held for that store."""
-        store = self.stores.get(name)
-        if store is None:
-            store = self.stores[name] = HeldStore()
-        return store
 
     def take_over(self, stamp: Hashable, keys: TenantKeys | None) -> None:
         """Work with other wrapped keys than before. An unwrapped key stays if it is wrapped as it was."""

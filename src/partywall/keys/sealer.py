@@ -1,19 +1,24 @@
 """Sealing and opening for one store, by tenant and requestor: what `StoreKeys` and `PlatformKeys` have in common.
 
-Promises: with a held key, nothing is awaited: `try_seal`, `try_open` and `try_index` do the work, or return None when a
-key has to be had first, which `seal`, `open` and `index` do. Each use is counted. What doesn't open raises an alarm,
-and like every refusal it is recorded.
+Promises: with a held key, nothing is awaited. Each use is counted. What doesn't open raises an alarm, and like every
+refusal it is recorded.
+
+The steps of each recipe are: look whether a held key may be used right now, and use it; else have it made ready, and
+look again. The first of them is the path of every record and is written to be short, not to be pretty.
 """
 
 from __future__ import annotations
 
+import struct
+
 from partywall.errors import KeyUnavailable, SealBroken
 from partywall.keys.clocks import Clocks
-from partywall.keys.envelope import KEY_NAME, open_sealed, read_header, seal
+from partywall.keys.envelope import KEY_NAME, open_sealed, read_header
 from partywall.keys.hazmat import keyed_hash
-from partywall.keys.held import IndexKey, OpeningKey, SealingKey
+from partywall.keys.held import IndexKey, OpeningEpoch, SealingEpoch
 from partywall.keys.holding import Holding
 from partywall.keys.names import Store
+from partywall.keys.purpose_keys import split
 from partywall.keys.use_log import UseLog
 from partywall.keys.uses import Operation
 from partywall.tenancy import TenantId
@@ -36,136 +41,82 @@ class Sealer:
         self._opened = uses.tallies(Operation.OPEN, self.store)
         self._indexed = uses.tallies(Operation.INDEX, self.store)
 
-    # -- With a held key ---------------------------------------------------------------------------------------------
-
-    def try_seal(
-        self, tenant: TenantId, requestor: str, purpose: str, record_id: str, plaintext: bytes
-    ) -> bytes | None:
-        """Seal, if the key is held."""
-        now = self._monotonic()
-        held = self._tenants.get(tenant)
-        if held is None or now >= held.good_until or (store := held.stores.get(self.store)) is None:
-            return None
-        key = store.sealing
-        if key is None or key.held.uses_left <= 0:
-            return None
-        key.held.uses_left -= 1
-        held.used_at = now
-        self._sealed.count(tenant, requestor, key.held.number, now)
-        return seal(
-            key.data_key,
-            key.next_counter(),
-            tenant=tenant,
-            store=self.store,
-            purpose=purpose,
-            record_id=record_id,
-            plaintext=plaintext,
-        )
-
-    def try_open(self, tenant: TenantId, requestor: str, purpose: str, record_id: str, sealed: bytes) -> bytes | None:
-        """Open, if the key is held.
-
-        Raises:
-            SealBroken: it is, and doesn't open this.
-        """
-        now = self._monotonic()
-        held = self._tenants.get(tenant)
-        if held is None or now >= held.good_until or (store := held.stores.get(self.store)) is None:
-            return None
-        name = sealed[KEY_NAME]
-        key = store.opening.get(name)
-        if key is None or key.held.uses_left <= 0:
-            return None
-        key.held.uses_left -= 1
-        held.used_at = now
-        store.opening.move_to_end(name)
-        self._opened.count(tenant, requestor, key.held.number, now)
-        try:
-            return open_sealed(
-                key.data_key, sealed, tenant=tenant, store=self.store, purpose=purpose, record_id=record_id
-            )
-        except SealBroken as error:
-            self._refuse(Operation.OPEN, tenant, requestor, error, key_version=key.held.number)
-            raise
-
-    def try_index(self, tenant: TenantId, requestor: str, purpose: str, value: bytes) -> bytes | None:
-        """Hash, if the key is held."""
-        now = self._monotonic()
-        held = self._tenants.get(tenant)
-        if held is None or now >= held.good_until or (store := held.stores.get(self.store)) is None:
-            return None
-        key = store.index.get(purpose)
-        if key is None or key.held.uses_left <= 0:
-            return None
-        key.held.uses_left -= 1
-        held.used_at = now
-        store.index.move_to_end(purpose)
-        self._indexed.count(tenant, requestor, key.held.number, now)
-        return keyed_hash(key.key, value)
-
-    # -- With a key that has to be had first -------------------------------------------------------------------------
-
     async def seal(self, tenant: TenantId, requestor: str, purpose: str, record_id: str, plaintext: bytes) -> bytes:
-        """Seal, whatever it takes.
+        """Seal.
 
         Raises:
             KeyUnavailable, KeyDestroyed, SealBroken: see `Holding`.
+            ValueError, PayloadTooLarge: see `envelope`.
         """
-        try:
-            while True:
-                held, key = await self._holding.ready_to_seal(tenant, requestor)
-                store = held.store(self.store)
-                if store.sealing is None or store.sealing.held is not key:
-                    store.sealing = SealingKey(key, tenant=tenant, store=self.store)
-                sealed = self.try_seal(tenant, requestor, purpose, record_id, plaintext)
-                if sealed is not None:
-                    return sealed
-        except (KeyUnavailable, SealBroken) as error:
-            self._refuse(Operation.SEAL, tenant, requestor, error)
-            raise
+        while True:
+            now = self._monotonic()
+            held = self._tenants.get(tenant)
+            if held is not None and now < held.good_until:
+                epoch = held.stores[self.store].sealing
+                if epoch is not None and (unwrapped := epoch.held).uses_left > 0:
+                    key = epoch.purposes.get(purpose) or epoch.bind(purpose)
+                    unwrapped.uses_left -= 1
+                    held.used_at = now
+                    tally = epoch.tallies.get(requestor)
+                    if tally is None or tally.over:
+                        tally = epoch.begin(requestor, self._sealed.tally(tenant, requestor, unwrapped.number))
+                    if not tally.count:
+                        tally.first = now
+                    tally.count += 1
+                    tally.last = now
+                    return key.seal(record_id, plaintext)
+            await self._ready_to_seal(tenant, requestor)
 
     async def open(self, tenant: TenantId, requestor: str, purpose: str, record_id: str, sealed: bytes) -> bytes:
-        """Open, whatever it takes. A key that opens nothing isn't kept: a forged header displaces no real one.
+        """Open.
 
         Raises:
             KeyUnavailable, KeyDestroyed, KeyVersionRefused, SealBroken: see `Holding` and `envelope`.
+            ValueError: see `envelope`.
         """
-        number = 0
+        now = self._monotonic()
+        held = self._tenants.get(tenant)
         try:
-            header = read_header(sealed)
-            number = header.key_version
-            held, unwrapped = await self._holding.ready_to_open(tenant, number, requestor)
-            key = OpeningKey(unwrapped, tenant=tenant, store=self.store, epoch=header.epoch)
-            unwrapped.uses_left -= 1
-            self._opened.count(tenant, requestor, number, self._monotonic())
-            plaintext = open_sealed(
-                key.data_key, sealed, tenant=tenant, store=self.store, purpose=purpose, record_id=record_id
-            )
-        except (KeyUnavailable, SealBroken) as error:
-            self._refuse(Operation.OPEN, tenant, requestor, error, key_version=number)
-            raise
-        held.store(self.store).keep_opening(sealed[KEY_NAME], key)
-        return plaintext
+            name, counter, commitment = split(sealed)
+        except struct.error:
+            held = None  # it is too short for any key, which is found out below
+        if held is not None and now < held.good_until:
+            epoch = held.stores[self.store].opening.get(name)
+            if epoch is not None and (unwrapped := epoch.held).uses_left > 0:
+                key = epoch.purposes.get(purpose) or epoch.bind(purpose)
+                unwrapped.uses_left -= 1
+                held.used_at = epoch.used_at = now
+                tally = epoch.tallies.get(requestor)
+                if tally is None or tally.over:
+                    tally = epoch.begin(requestor, self._opened.tally(tenant, requestor, unwrapped.number))
+                if not tally.count:
+                    tally.first = now
+                tally.count += 1
+                tally.last = now
+                try:
+                    return key.open(record_id, sealed, counter, commitment)
+                except SealBroken as error:
+                    self._refuse(Operation.OPEN, tenant, requestor, error, key_version=unwrapped.number)
+                    raise
+        return await self._open_in_another_epoch(tenant, requestor, purpose, record_id, sealed)
 
     async def index(self, tenant: TenantId, requestor: str, purpose: str, value: bytes) -> bytes:
-        """Hash, whatever it takes.
+        """Hash for equality.
 
         Raises:
             KeyUnavailable, KeyDestroyed, SealBroken: see `Holding`.
         """
-        try:
-            while True:
-                held, unwrapped = await self._holding.ready_to_index(tenant, requestor)
-                store = held.store(self.store)
-                if purpose not in store.index:
-                    key = IndexKey(unwrapped, tenant=tenant, store=self.store, purpose=purpose)
-                    store.keep_index(purpose, key)
-                hashed = self.try_index(tenant, requestor, purpose, value)
-                if hashed is not None:
-                    return hashed
-        except (KeyUnavailable, SealBroken) as error:
-            self._refuse(Operation.INDEX, tenant, requestor, error)
-            raise
+        while True:
+            now = self._monotonic()
+            held = self._tenants.get(tenant)
+            if held is not None and now < held.good_until:
+                key = held.stores[self.store].index.get(purpose)
+                if key is not None and key.held.uses_left > 0:
+                    key.held.uses_left -= 1
+                    held.used_at = key.used_at = now
+                    self._indexed.tally(tenant, requestor, key.held.number).add(now)
+                    return keyed_hash(key.key, value)
+            await self._ready_to_index(tenant, requestor, purpose)
 
     async def key_version(self, tenant: TenantId, requestor: str) -> int:
         """The version that seals now.
@@ -180,6 +131,52 @@ class Sealer:
         """Whether it was sealed under an older version than seals now, as far as is known without asking anybody."""
         keys = self._holding.known(tenant)
         return keys is not None and read_header(sealed).key_version < keys.current
+
+    # -- Having a key made ready -------------------------------------------------------------------------------------
+
+    async def _ready_to_seal(self, tenant: TenantId, requestor: str) -> None:
+        """See to it that there is a sealing key, for whoever looks before the next `await`."""
+        try:
+            held, unwrapped = await self._holding.ready_to_seal(tenant, requestor)
+        except (KeyUnavailable, SealBroken) as error:
+            self._refuse(Operation.SEAL, tenant, requestor, error)
+            raise
+        of_store = held.stores[self.store]
+        if of_store.sealing is None or of_store.sealing.held is not unwrapped:
+            of_store.sealing = SealingEpoch(unwrapped, tenant=tenant, store=self.store)
+
+    async def _open_in_another_epoch(
+        self, tenant: TenantId, requestor: str, purpose: str, record_id: str, sealed: bytes
+    ) -> bytes:
+        """Open with a key that isn't held yet. One that opens nothing isn't kept: a forged header displaces no key."""
+        number = 0
+        try:
+            header = read_header(sealed)
+            number = header.key_version
+            held, unwrapped = await self._holding.ready_to_open(tenant, number, requestor)
+            epoch = OpeningEpoch(unwrapped, tenant=tenant, store=self.store, epoch=header.epoch)
+            unwrapped.uses_left -= 1
+            epoch.used_at = self._monotonic()
+            self._opened.tally(tenant, requestor, number).add(epoch.used_at)
+            plaintext = open_sealed(
+                epoch.data_key, sealed, tenant=tenant, store=self.store, purpose=purpose, record_id=record_id
+            )
+        except (KeyUnavailable, SealBroken) as error:
+            self._refuse(Operation.OPEN, tenant, requestor, error, key_version=number)
+            raise
+        held.stores[self.store].keep_opening(sealed[KEY_NAME], epoch)
+        return plaintext
+
+    async def _ready_to_index(self, tenant: TenantId, requestor: str, purpose: str) -> None:
+        """See to it that there is an index key, likewise."""
+        try:
+            held, unwrapped = await self._holding.ready_to_index(tenant, requestor)
+        except (KeyUnavailable, SealBroken) as error:
+            self._refuse(Operation.INDEX, tenant, requestor, error)
+            raise
+        of_store = held.stores[self.store]
+        if purpose not in of_store.index:
+            of_store.keep_index(purpose, IndexKey(unwrapped, tenant=tenant, store=self.store, purpose=purpose))
 
     def _refuse(
         self,

@@ -9,37 +9,43 @@ Doesn't promise: to hide how long a record is, or that an old copy of a record w
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
+from typing import TypeVar
+
 from partywall.keys.key_store import PLATFORM
 from partywall.keys.sealer import Sealer
 from partywall.tenancy import TenantScope
 
 __all__ = ["PlatformKeys", "StoreKeys"]
 
+_T = TypeVar("_T")
+Work = Coroutine[object, object, _T]
+"""To be awaited. These methods are not `async` themselves, for a second coroutine would cost what sealing costs."""
+
 
 class StoreKeys:
     """Every tenant's keys for one store. Get it from `KeyRing.store`; it belongs to that ring's event loop."""
 
-    __slots__ = ("_sealer",)
+    __slots__ = ("_open", "_seal", "_sealer")
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
+        self._seal, self._open = sealer.seal, sealer.open
 
-    async def seal(self, scope: TenantScope, purpose: str, record_id: str, plaintext: bytes) -> bytes:
+    def seal(self, scope: TenantScope, purpose: str, record_id: str, plaintext: bytes) -> Work[bytes]:
         """Seal a record of this tenant. With a held key, this doesn't suspend.
 
         Raises:
             KeyUnavailable: the tenant's key can't be had (`KeyDestroyed`: ever again).
             SealBroken: the wrapped key itself was changed.
-            PayloadTooLarge: 2^31 bytes or more.
+            PayloadTooLarge: more than 64 MiB.
             ValueError: an empty purpose or record id, or one that isn't Unicode.
         """
-        _check(scope)
-        at_once = self._sealer.try_seal(scope.tenant, scope.credential_id, purpose, record_id, plaintext)
-        if at_once is not None:
-            return at_once
-        return await self._sealer.seal(scope.tenant, scope.credential_id, purpose, record_id, plaintext)
+        if type(scope) is not TenantScope:
+            raise _not_a_scope(scope)
+        return self._seal(scope.tenant, scope.credential_id, purpose, record_id, plaintext)
 
-    async def open(self, scope: TenantScope, purpose: str, record_id: str, sealed: bytes) -> bytes:
+    def open(self, scope: TenantScope, purpose: str, record_id: str, sealed: bytes) -> Work[bytes]:
         """Open a record of this tenant. With a held key, this doesn't suspend.
 
         Raises:
@@ -47,13 +53,11 @@ class StoreKeys:
                 (`KeyVersionRefused`: it was sealed under a version below the minimum).
             KeyUnavailable: the tenant's key can't be had (`KeyDestroyed`: ever again).
         """
-        _check(scope)
-        at_once = self._sealer.try_open(scope.tenant, scope.credential_id, purpose, record_id, sealed)
-        if at_once is not None:
-            return at_once
-        return await self._sealer.open(scope.tenant, scope.credential_id, purpose, record_id, sealed)
+        if type(scope) is not TenantScope:
+            raise _not_a_scope(scope)
+        return self._open(scope.tenant, scope.credential_id, purpose, record_id, sealed)
 
-    async def index(self, scope: TenantScope, purpose: str, value: bytes) -> bytes:
+    def index(self, scope: TenantScope, purpose: str, value: bytes) -> Work[bytes]:
         """32 bytes that are equal for equal values of one tenant, store and purpose, and say nothing to anybody else.
 
         For look-ups by equality among sealed records. They come from the first version of the tenant's key, so that a
@@ -62,25 +66,24 @@ class StoreKeys:
         Raises:
             KeyUnavailable, SealBroken: see `seal`.
         """
-        _check(scope)
-        at_once = self._sealer.try_index(scope.tenant, scope.credential_id, purpose, value)
-        if at_once is not None:
-            return at_once
-        return await self._sealer.index(scope.tenant, scope.credential_id, purpose, value)
+        if type(scope) is not TenantScope:
+            raise _not_a_scope(scope)
+        return self._sealer.index(scope.tenant, scope.credential_id, purpose, value)
 
     @property
     def name(self) -> str:
         """The store's."""
         return self._sealer.store
 
-    async def key_version(self, scope: TenantScope) -> int:
+    def key_version(self, scope: TenantScope) -> Work[int]:
         """The version of the tenant's key that seals now.
 
         Raises:
             KeyUnavailable, SealBroken: see `seal`.
         """
-        _check(scope)
-        return await self._sealer.key_version(scope.tenant, scope.credential_id)
+        if type(scope) is not TenantScope:
+            raise _not_a_scope(scope)
+        return self._sealer.key_version(scope.tenant, scope.credential_id)
 
     def needs_reseal(self, scope: TenantScope, sealed: bytes) -> bool:
         """Whether a record that was just opened is worth sealing anew, because its tenant's key was rotated since.
@@ -88,7 +91,8 @@ class StoreKeys:
         Raises:
             SealBroken: it is no sealed record.
         """
-        _check(scope)
+        if type(scope) is not TenantScope:
+            raise _not_a_scope(scope)
         return self._sealer.needs_reseal(scope.tenant, sealed)
 
 
@@ -101,29 +105,19 @@ class PlatformKeys:
         self._sealer = sealer
         self._requestor = requestor
 
-    async def seal(self, purpose: str, record_id: str, plaintext: bytes) -> bytes:
+    def seal(self, purpose: str, record_id: str, plaintext: bytes) -> Work[bytes]:
         """As `StoreKeys.seal`."""
-        at_once = self._sealer.try_seal(PLATFORM, self._requestor, purpose, record_id, plaintext)
-        if at_once is not None:
-            return at_once
-        return await self._sealer.seal(PLATFORM, self._requestor, purpose, record_id, plaintext)
+        return self._sealer.seal(PLATFORM, self._requestor, purpose, record_id, plaintext)
 
-    async def open(self, purpose: str, record_id: str, sealed: bytes) -> bytes:
+    def open(self, purpose: str, record_id: str, sealed: bytes) -> Work[bytes]:
         """As `StoreKeys.open`."""
-        at_once = self._sealer.try_open(PLATFORM, self._requestor, purpose, record_id, sealed)
-        if at_once is not None:
-            return at_once
-        return await self._sealer.open(PLATFORM, self._requestor, purpose, record_id, sealed)
+        return self._sealer.open(PLATFORM, self._requestor, purpose, record_id, sealed)
 
-    async def index(self, purpose: str, value: bytes) -> bytes:
+    def index(self, purpose: str, value: bytes) -> Work[bytes]:
         """As `StoreKeys.index`."""
-        at_once = self._sealer.try_index(PLATFORM, self._requestor, purpose, value)
-        if at_once is not None:
-            return at_once
-        return await self._sealer.index(PLATFORM, self._requestor, purpose, value)
+        return self._sealer.index(PLATFORM, self._requestor, purpose, value)
 
 
-def _check(scope: TenantScope) -> None:
-    # By type: nothing that merely looks like a scope may choose a tenant. `TenantScope` has no subclasses.
-    if type(scope) is not TenantScope:
-        raise TypeError(f"keys are used on behalf of a TenantScope, not of {type(scope).__name__}")
+def _not_a_scope(given: object) -> TypeError:
+    # Compared by type: nothing that merely looks like a scope may choose a tenant. `TenantScope` has no subclasses.
+    return TypeError(f"keys are used on behalf of a TenantScope, not of {type(given).__name__}")

@@ -121,7 +121,7 @@ class UseLog:
 
     def hurry(self) -> None:
         """Begin to write what waits, if there is anything."""
-        if self._waiting or any(tallies.open for tallies in self._tallies):
+        if self._waiting or any(tallies.has_any() for tallies in self._tallies):
             try:
                 self._flights.start("write", self._write)
             except KeyUnavailable:
@@ -139,7 +139,7 @@ class UseLog:
         self._forgotten = True
         self._waiting.clear()
         for tallies in self._tallies:
-            tallies.open = {}
+            tallies.forget()
 
     def seal_broken(self, tenant: TenantId, detail: str) -> None:
         """Tell the operator that something stored didn't open."""
@@ -176,8 +176,6 @@ class UseLog:
         """Put what was counted to what waits."""
         offset = self._clocks.wall() - self._clocks.monotonic()
         for tallies in self._tallies:
-            if not tallies.open:
-                continue
             uses = tallies.take(service=self.service, clock_offset=offset)
             self._alerts.look_at(uses)
             if self._log_uses:

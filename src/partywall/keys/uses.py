@@ -97,41 +97,57 @@ class KeyUse:
 
 
 class Tally:
-    """A count that runs."""
+    """A count that runs. On the path of every record, so whoever has one counts without asking anybody."""
 
-    __slots__ = ("count", "first", "last")
+    __slots__ = ("count", "first", "last", "over")
 
-    def __init__(self, now: float) -> None:
+    def __init__(self) -> None:
         self.count = 0
-        self.first = self.last = now
+        self.first = self.last = 0.0
+        """By the ring's own clock."""
+        self.over = False
+        """Nobody looks at it any more: get another one."""
+
+    def add(self, now: float) -> None:
+        """Count one use."""
+        if not self.count:
+            self.first = now
+        self.count += 1
+        self.last = now
 
 
 class Tallies:
-    """What is counted of one operation in one store since the last writing. Times are the ring's own clock's."""
+    """The counts of one operation in one store."""
 
-    __slots__ = ("open", "operation", "store")
+    __slots__ = ("_open", "_operation", "_store")
 
     def __init__(self, operation: Operation, store: str) -> None:
-        self.operation = operation
-        self.store = store
-        self.open: dict[tuple[TenantId, str, int], Tally] = {}
-        """By tenant, requestor and key version."""
+        self._operation = operation
+        self._store = store
+        self._open: dict[tuple[TenantId, str, int], Tally] = {}
 
-    def count(self, tenant: TenantId, requestor: str, key_version: int, now: float) -> None:
-        """Count one use. On the path of every record."""
+    def tally(self, tenant: TenantId, requestor: str, key_version: int) -> Tally:
+        """The count that runs for these, until it is `over`."""
         key = (tenant, requestor, key_version)
-        tally = self.open.get(key)
+        tally = self._open.get(key)
         if tally is None:
-            tally = self.open[key] = Tally(now)
-        tally.count += 1
-        tally.last = now
+            tally = self._open[key] = Tally()
+        return tally
 
     def take(self, *, service: str, clock_offset: float) -> list[KeyUse]:
-        """What was counted, as records; counting begins anew. `clock_offset` makes Unix seconds of the clock's."""
-        taken, self.open = self.open, {}
-        return [
-            KeyUse(
-                operation=self.operation,
+        """What was counted since the last time, as records. `clock_offset` makes Unix seconds of the clock's.
+
+        A count that had nothing to count meanwhile is over, so that what is kept doesn't grow with all requestors ever.
+        """
+        uses: list[KeyUse] = []
+        for key, tally in list(self._open.items()):
+            if not tally.count:
+                tally.over = True
+                del self._open[key]
+                continue
+            tenant, requestor, key_version = key
+            use = KeyUse(
+                operation=self._operation,
                 tenant=tenant,
                 service=service,
                 requestor=requestor,
@@ -139,7 +155,16 @@ class Tallies:
                 last=tally.last + clock_offset,
                 count=tally.count,
                 key_version=key_version,
-                store=self.store,
+                store=self._store,
             )
-            for (tenant, requestor, key_version), tally in taken.items()
-        ]
+            tally.count = 0
+            uses.append(use)
+        return uses
+
+    def has_any(self) -> bool:
+        """Whether there is anything to take, or to let go of."""
+        return bool(self._open)
+
+    def forget(self) -> None:
+        """Count for nobody."""
+        self._open.clear()

@@ -133,9 +133,10 @@ def test_a_connection_cut_while_idle_is_replaced_without_a_word(bao: Bao) -> Non
             async with opened(replace(mount.settings(), address=f"http://127.0.0.1:{proxy.port}")) as root:
                 await root.prepare(ALPHA)
                 wrapped = await root.wrap(ALPHA, b"a" * 32, PLACE)
-                for _ in range(10):
-                    proxy.cut_idle()
-                    assert await root.unwrap(ALPHA, wrapped, PLACE) == b"a" * 32
+                for _ in range(5):
+                    for end in (proxy.cut_idle, proxy.go_stale):
+                        end()
+                        assert await root.unwrap(ALPHA, wrapped, PLACE) == b"a" * 32
 
     asyncio.run(main())
 

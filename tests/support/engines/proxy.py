@@ -39,6 +39,7 @@ class Proxy:
         self._manner = Manner.PASS
         self._changed = asyncio.Event()
         self._open: set[asyncio.StreamWriter] = set()
+        self._stale: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -64,6 +65,10 @@ class Proxy:
     def cut_idle(self) -> None:
         """End every connection that is open; listen on."""
         self._do(self._cut())
+
+    def go_stale(self) -> None:
+        """End every connection that is open at its next request, as a server does that closes just then; listen on."""
+        self._stale |= self._open
 
     def _do(self, work: Coroutine[object, object, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
@@ -113,12 +118,13 @@ class Proxy:
             for each in (writer, back):
                 each.transport.abort()
                 self._open.discard(each)
+                self._stale.discard(each)
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, disturbed: Callable[[], bool]
     ) -> None:
         with suppress(OSError):
-            while data := await reader.read(_CHUNK):
+            while (data := await reader.read(_CHUNK)) and writer not in self._stale:
                 if disturbed():
                     data = await self._disturb(data, writer)
                 writer.write(data)

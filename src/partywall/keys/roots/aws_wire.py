@@ -95,7 +95,7 @@ class KmsWire:
 
     def _try(self, action: str, call: Callable[[Api], Answer]) -> Answer | KeyUnavailable:
         """The answer, or the error to raise: what botocore raises can hold the request, so it ends here."""
-        from botocore import exceptions  # type: ignore[import-untyped]  # noqa: PLC0415  # an extra, without types
+        from botocore import exceptions  # type: ignore[import-untyped]  # an extra, without types  # noqa: PLC0415
 
         try:
             return call(self._client())
@@ -135,9 +135,9 @@ class KmsWire:
 
 def _connector(settings: AwsKmsRootSettings) -> Callable[[], Api]:
     try:
-        import boto3.session  # type: ignore[import-untyped]  # noqa: PLC0415  # an extra, without types
-        import botocore.session  # type: ignore[import-untyped]  # noqa: PLC0415  # boto3 brings it
-        from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415  # likewise
+        import boto3.session  # type: ignore[import-untyped]  # an extra, without types  # noqa: PLC0415
+        import botocore.session  # type: ignore[import-untyped]  # boto3 brings it  # noqa: PLC0415
+        from botocore.config import Config  # type: ignore[import-untyped]  # an extra likewise  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigError(f"an AWS KMS root needs `{error.name}`; run: pip install 'partywall[aws]'") from None
     given = settings.credentials
@@ -168,7 +168,7 @@ def _connector(settings: AwsKmsRootSettings) -> Callable[[], Api]:
 @cache
 def _models() -> object:
     """AWS's descriptions of its services, read once for all roots: 0.3 s and some megabytes each time."""
-    from botocore.loaders import create_loader  # type: ignore[import-untyped]  # noqa: PLC0415  # see `_connector`
+    from botocore.loaders import create_loader  # type: ignore[import-untyped]  # see `_connector`  # noqa: PLC0415
 
     loader: object = create_loader()
     return loader

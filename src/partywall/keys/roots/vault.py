@@ -2,8 +2,9 @@
 
 Promises: what was wrapped opens for its own tenant and context alone. Where the template holds `{tenant_id}` each
 tenant has a transit key of its own, and the associated data binds tenant and context besides. A key is made by
-`prepare` alone, never by wrapping; `prepare` proves that the server refuses another context before it succeeds. A
-tenant's own root (another server, mount, namespace or credential) fails by itself and for that tenant only.
+`prepare` alone, never by wrapping; `prepare` proves that the server refuses another context before it succeeds (and so
+leaves one refused decryption in that server's audit log). A tenant's own root (another server, mount, namespace or
+credential) fails by itself and for that tenant only.
 
 A wrapped key is 0x01 | transit key version (u32 big-endian) | transit's own bytes. Transit's text would be
 malleable: it reads `vault:v0:` as version 1, and ignores the spare bits at the end of base64.

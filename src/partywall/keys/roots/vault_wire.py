@@ -119,6 +119,7 @@ class VaultWire:
         self._connect = _connector(settings)
         self._idle: deque[Api] = deque()
         self._pid = os.getpid()
+        self._closed = False
 
     def ask(self, token: Secret | None, call: Callable[[Api], object]) -> Answer:
         """Send one request. Blocks.
@@ -132,10 +133,12 @@ class VaultWire:
             api.adapter.close()
             api = self._connect()
             outcome = self._try(api, token, call)
-        if isinstance(outcome, Answer):
+        if isinstance(outcome, Answer) and not self._closed:
             self._idle.append(api)
             return outcome
         api.adapter.close()
+        if isinstance(outcome, Answer):
+            return outcome
         raise outcome or KeyUnavailable(f"{self.service} is down: no connection")
 
     def _take(self) -> tuple[Api, bool]:
@@ -171,16 +174,17 @@ class VaultWire:
             api.adapter.token = ""
 
     def close(self) -> None:
-        """Close idle connections. One that is in use closes itself when it fails, or ends with the process."""
+        """Close idle connections. One that is in use is closed when its call returns."""
+        self._closed = True
         while self._idle:
             self._idle.pop().adapter.close()
 
 
 def _connector(settings: VaultRootSettings) -> Callable[[], Api]:
     try:
-        import hvac.adapters  # type: ignore[import-untyped]  # noqa: PLC0415  # an extra, without types
-        import hvac.api.auth_methods  # type: ignore[import-untyped]  # noqa: PLC0415  # likewise
-        import hvac.api.secrets_engines  # type: ignore[import-untyped]  # noqa: PLC0415  # likewise
+        import hvac.adapters  # type: ignore[import-untyped]  # an extra, without types  # noqa: PLC0415
+        import hvac.api.auth_methods  # type: ignore[import-untyped]  # an extra likewise  # noqa: PLC0415
+        import hvac.api.secrets_engines  # type: ignore[import-untyped]  # an extra likewise  # noqa: PLC0415
         import requests  # noqa: PLC0415  # hvac brings it
     except ModuleNotFoundError as error:
         raise ConfigError(f"a Vault root needs `{error.name}`; run: pip install 'partywall[vault]'") from None
