@@ -2,7 +2,8 @@
 
 Promises: what the document says about roots, logins, holding and rotation is what the keyring is told, and nothing
 falls back to another root. Without `root_key_file`, the root key is made at the first start, in the data directory,
-readable by its owner alone; one that the document names is never made in passing.
+readable by its owner alone. One that the document names is never made in passing, nor one that is missing while keys
+are there that it wrapped, nor any by a command that only looks.
 
 Doesn't promise: a change of roots without a restart (`Platform.reload` refuses it).
 """
@@ -13,7 +14,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import time as clock_time
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from partywall.config import Document
+from partywall.config import Document, load
 from partywall.config.encryption import AwsKmsConfig, BusinessHours, Encryption, TenantRoot, VaultAuth, VaultConfig
 from partywall.config.providers import SecretKeyRef
 from partywall.errors import ConfigError, PartywallError
@@ -70,10 +71,23 @@ class Encrypted:
         own = {TenantId(name): settings.root_key for name, settings in tenants if settings.root_key is not None}
         return cls(document.encryption, own)
 
+    @classmethod
+    def load(cls, path: Path) -> Encrypted | None:
+        """Of the document at `path`.
+
+        Raises:
+            ConfigError: it can't be read.
+        """
+        return cls.of(load(Document, path).document)
+
     @property
     def seals_records(self) -> bool:
         """Whether decision records are sealed."""
         return "audit_logs" in self.section.encrypted_per_tenant
+
+    def keys_dir(self, *, base: Path, data_dir: Path) -> Path:
+        """The folder of the wrapped keys and of the records of their use."""
+        return base / self.section.keys_dir if self.section.keys_dir is not None else data_dir / _KEYS
 
     def settings(self, *, base: Path, data_dir: Path) -> KeyRingSettings:
         """What the keyring is told. Relative paths start at `base`, the document's folder.
@@ -84,7 +98,7 @@ class Encrypted:
         """
         section, alerts = self.section, self.section.key_access_alerts
         return KeyRingSettings(
-            keys_dir=base / section.keys_dir if section.keys_dir is not None else data_dir / _KEYS,
+            keys_dir=self.keys_dir(base=base, data_dir=data_dir),
             root=NamedRoot.platforms(_platform_root(section, base, data_dir)),
             tenant_roots={
                 tenant: NamedRoot.of_tenant(tenant, _root(root, base, tenant))
@@ -100,24 +114,41 @@ class Encrypted:
         )
 
 
+def _log_alarm(alarm: KeyAlarm) -> None:
+    _log.error("alarm: %s", alarm)
+
+
 @asynccontextmanager
-async def open_keys(encrypted: Encrypted, *, base: Path, data_dir: Path, service: str) -> AsyncIterator[KeyRing]:
-    """Every tenant's keys, as the document says; `service` stands in the records of their use. Alarms are logged.
+async def open_keys(
+    encrypted: Encrypted,
+    *,
+    base: Path,
+    data_dir: Path,
+    service: str,
+    on_alarm: Callable[[KeyAlarm], None] = _log_alarm,
+) -> AsyncIterator[KeyRing]:
+    """Every tenant's keys, as the document says; `service` stands in the records of their use. No root is asked yet.
 
     Raises:
         ConfigError: the document's `encryption` can't be used.
-        KeyUnavailable: the platform's root can't. A tenant's own is asked when that tenant's key is.
+        CredentialUnavailable: the secret of a root's login isn't there.
+        KeyUnavailable: the folder of the keys can't be used.
     """
     settings = await asyncio.to_thread(encrypted.settings, base=base, data_dir=data_dir)
-    async with KeyRing.open(settings, service, _log_alarm) as keys:
-        await keys.check()
+    async with KeyRing.open(settings, service, on_alarm) as keys:
         yield keys
 
 
 @asynccontextmanager
 async def serving_keys(encrypted: Encrypted, *, base: Path, data_dir: Path, service: str) -> AsyncIterator[KeyRing]:
-    """As `open_keys`, and for the length of the block keys are rotated as they come of age."""
+    """As `open_keys`, for a gateway: the root key is made at its first start, and keys are rotated as they come of age.
+
+    Raises:
+        KeyUnavailable: the platform's root can't be used. A tenant's own is asked when that tenant's key is.
+    """
+    await asyncio.to_thread(_make_own_root, encrypted, base, data_dir)
     async with open_keys(encrypted, base=base, data_dir=data_dir, service=service) as keys:
+        await keys.check()
         rotating = asyncio.create_task(_rotate_when_due(keys))
         try:
             yield keys
@@ -137,10 +168,6 @@ async def _rotate_when_due(keys: KeyRing) -> None:
         await asyncio.sleep(_ROTATION_LOOK_SECONDS)
 
 
-def _log_alarm(alarm: KeyAlarm) -> None:
-    _log.error("alarm: %s", alarm)
-
-
 def _platform_root(encryption: Encryption, base: Path, data_dir: Path) -> RootSettings:
     if encryption.vault_config is not None:
         return _vault(encryption.vault_config, base, tenant=None)
@@ -148,20 +175,30 @@ def _platform_root(encryption: Encryption, base: Path, data_dir: Path) -> RootSe
         return _aws_kms(encryption.aws_kms_config, tenant=None)
     if encryption.root_key_file is not None:
         return FileRootSettings(base / encryption.root_key_file)
-    return FileRootSettings(_own_root_file(data_dir))
+    return FileRootSettings(data_dir / _ROOT_FILE)
 
 
-def _own_root_file(data_dir: Path) -> Path:
-    path = data_dir / _ROOT_FILE
-    if not path.exists():
-        try:
-            FileRoot.create(path)
-        except ConfigError:
-            if not path.exists():  # or else another process was first; its key stands
-                raise
-        else:
-            _log.warning("made the root key `%s`; keep a copy of it, and not beside copies of the data", path)
-    return path
+def _make_own_root(encrypted: Encrypted, base: Path, data_dir: Path) -> None:
+    """Make the root key in the data directory, where the document names none.
+
+    Raises:
+        ConfigError: it can't be made; or it is gone, and another one would open nothing.
+    """
+    section, path = encrypted.section, data_dir / _ROOT_FILE
+    if section.vault_config or section.aws_kms_config or section.root_key_file or path.exists():
+        return
+    keys_dir = encrypted.keys_dir(base=base, data_dir=data_dir)
+    if keys_dir.is_dir() and any(keys_dir.iterdir()):
+        raise ConfigError(
+            f"the root key file `{path}` is gone, and `{keys_dir}` holds what it wrapped; put it back from its copy"
+        )
+    try:
+        FileRoot.create(path)
+    except ConfigError:
+        if not path.exists():  # or else another process was first; its key stands
+            raise
+    else:
+        _log.warning("made the root key `%s`; keep a copy of it, and not beside copies of the data", path)
 
 
 def _root(root: TenantRoot, base: Path, tenant: TenantId) -> RootSettings:

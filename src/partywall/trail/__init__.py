@@ -9,7 +9,7 @@ Doesn't promise: tamper evidence; or secrecy at rest, unless it is opened with s
 from partywall.trail.ids import DecisionId, new_decision_id
 from partywall.trail.reader import Follower, TrailReader, View
 from partywall.trail.record import DecisionRecord, PolicyResult, Verdict
-from partywall.trail.sealing import Opener, Seals
+from partywall.trail.sealing import NothingToOpenWith, Opener, Seals
 from partywall.trail.shelf import Alarm
 from partywall.trail.trail import Durability, Trail
 
@@ -19,6 +19,7 @@ __all__ = [
     "DecisionRecord",
     "Durability",
     "Follower",
+    "NothingToOpenWith",
     "Opener",
     "PolicyResult",
     "Seals",

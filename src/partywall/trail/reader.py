@@ -3,6 +3,7 @@
 Promises: one tenant's view reads one tenant's file and nothing else; reading several is a call of its own, spelled out.
 What doesn't belong in a file is reported and left out (`trail.shelf` says how). A view of one file raises when it can't
 be read; a view of all reports that and goes on with the others, so that one broken file hides nobody else's events.
+Sealed decisions without an opener are refused by both: that is the reader's fault and no file's.
 
 Doesn't promise: to see a record before its commit, or in the same order on two readings while writers are at work.
 """
@@ -21,7 +22,7 @@ from partywall.errors import TrailUnavailable
 from partywall.tenancy import TenantId, parse_tenant_id
 from partywall.trail.placement import Placement
 from partywall.trail.record import DecisionRecord, Verdict
-from partywall.trail.sealing import Opener
+from partywall.trail.sealing import NothingToOpenWith, Opener
 from partywall.trail.shelf import Alarm, Query, Row, Shelf
 
 __all__ = ["Follower", "TrailReader", "View"]
@@ -119,7 +120,7 @@ class View:
 
     def unreadable(self, tenant: TenantId | None, error: TrailUnavailable) -> None:
         """A file can't be read: raise, or report it and let the reading go on."""
-        if self._strict:
+        if self._strict or isinstance(error, NothingToOpenWith):
             raise error
         self._on_alarm(Alarm(tenant, None, str(error)))
 

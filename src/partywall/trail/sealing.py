@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeAlias
 from partywall.errors import KeyDestroyed, KeyUnavailable, SealBroken, TrailUnavailable
 from partywall.tenancy import TenantId
 
-__all__ = ["ADMISSION", "COMPLETION", "KeyNotHeld", "Opener", "Seals", "is_sealed", "opened"]
+__all__ = ["ADMISSION", "COMPLETION", "KeyNotHeld", "NothingToOpenWith", "Opener", "Seals", "is_sealed", "opened"]
 
 ADMISSION: Final = "admission"
 COMPLETION: Final = "completion"
@@ -39,6 +39,10 @@ class Seals(Protocol):
         """Have the key. Raises KeyUnavailable and SealBroken."""
 
 
+class NothingToOpenWith(TrailUnavailable):
+    """Decisions are sealed, and the reader was given no opener. It says nothing about any one file."""
+
+
 class KeyNotHeld(Exception):
     """The key must be had before the record can be queued. Nothing was queued."""
 
@@ -52,13 +56,14 @@ def opened(opener: Opener | None, tenant: TenantId | None, half: str, record_id:
     """The half in clear.
 
     Raises:
-        TrailUnavailable: there is no key for it: none was given, its root is down, or it was destroyed.
+        NothingToOpenWith: it is sealed, and there is no `opener`.
+        TrailUnavailable: there is no key for it: its root is down, or it was destroyed.
         ValueError: it isn't what was sealed for this tenant and record.
     """
     if not is_sealed(stored):
         return stored
     if opener is None:
-        raise TrailUnavailable("decisions are sealed, and nothing was given to open them with; name the document")
+        raise NothingToOpenWith("decisions are sealed, and nothing was given to open them with; name the document")
     try:
         return opener(tenant, half, record_id, stored)
     except KeyDestroyed as error:
