@@ -26,6 +26,7 @@ _COMMANDS: Final = (
     LazyCommand("lint", "partywall.cli.lint:lint_command", "Look for isolation faults in the document CONFIG."),
     LazyCommand("serve", "partywall.cli.serve:serve_command", "Serve the document CONFIG until told to stop."),
     LazyCommand("events", "partywall.cli.events:events_group", "Read the decisions that a gateway has recorded."),
+    LazyCommand("keys", "partywall.cli.keys:keys_group", "Look after every tenant's keys, and destroy them."),
     LazyCommand("tenants", "partywall.cli.tenants:tenants_group", "Look after organisations and their keys."),
     LazyCommand("demo", "partywall.cli.demo:demo_command", "Watch two organisations try to get at each other."),
 )

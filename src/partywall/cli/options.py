@@ -14,7 +14,7 @@ import click
 from partywall.errors import InvalidTenantId
 from partywall.tenancy import TenantId, parse_tenant_id
 
-__all__ = ["INTERRUPTED", "data_dir_option", "format_option", "since", "tenant_id"]
+__all__ = ["INTERRUPTED", "config_option", "data_dir_option", "format_option", "since", "tenant_id"]
 
 F = TypeVar("F", bound=Callable[..., Any])  # click's decorators take any function
 
@@ -48,6 +48,16 @@ def format_option(*formats: str) -> Callable[[F], F]:
     """`--format`; the first of `formats` is the default."""
     return click.option(
         "--format", "form", type=click.Choice(formats), default=formats[0], show_default=True, help="How it is printed."
+    )
+
+
+def config_option() -> Callable[[F], F]:
+    """`--config`, for what needs keys."""
+    return click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        help="The document that says where the keys are; by default the one that the data directory was last served "
+        "with, or else partywall.yaml.",
     )
 
 

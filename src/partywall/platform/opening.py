@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
-from partywall.errors import ConfigError
 from partywall.keys import KeyAlarm, KeyRing, RecordKeys
 from partywall.platform.encryption import Encrypted, open_keys
 from partywall.tenancy import TenantId
@@ -50,12 +49,9 @@ def record_opener(
     """What opens decision records as the document says. `requestor` stands beside `service` in the records of use.
 
     Raises:
-        ConfigError, CredentialUnavailable: as `open_keys`; or nothing was ever sealed with these keys.
+        ConfigError, CredentialUnavailable: as `open_keys`.
         KeyUnavailable: the platform's root can't be used.
     """
-    keys_dir = encrypted.keys_dir(base=base, data_dir=data_dir)
-    if not keys_dir.is_dir():
-        raise ConfigError(f"{keys_dir}: there are no keys; they are made when a gateway first seals something")
     with asyncio.Runner() as runner:
         opened = AsyncExitStack()
         ring = open_keys(encrypted, base=base, data_dir=data_dir, service=service, on_alarm=on_alarm)
