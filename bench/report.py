@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-__all__ = ["TIMES", "Report", "markdown", "replace_section", "table", "write_document"]
+__all__ = ["TIMES", "Part", "Report", "markdown", "replace_section", "table", "write_document"]
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 _QUIET = 0.05
@@ -22,15 +22,26 @@ Read ratios, not microseconds: absolute values move by up to 1.8 times between r
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What a section found: a table for people, notes under it, and the figures for programs."""
+class Part:
+    """One of several tables of a section, with a heading and notes of its own."""
 
-    name: str
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a section found: a table for people or several, notes under it, and the figures for programs."""
+
+    name: str
+    title: str
+    columns: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    notes: Sequence[str] = ()
     data: dict[str, object] = field(default_factory=dict)
+    parts: Sequence[Part] = ()
 
     def with_foreign_load(self, share: float) -> Report:
         """The same with a note on how much of the machine others used meanwhile, and what that means."""
@@ -55,9 +66,22 @@ def _cell(text: str) -> str:
 
 
 def markdown(report: Report, place: str, command: str) -> str:
-    """The whole section: heading, table, notes, then where and how it was measured."""
-    notes = "\n".join(f"- {note}" for note in [*report.notes, f"{place} `{command}`"])
-    return f"## {report.title}\n\n{table(report.columns, report.rows)}\n\n{notes}\n"
+    """The whole section: heading, tables, notes, then where and how all of it was measured."""
+    blocks = [f"## {report.title}"]
+    if report.columns:
+        blocks.append(table(report.columns, report.rows))
+    for part in report.parts:
+        blocks += [f"### {part.title}", table(part.columns, part.rows)]
+        if part.notes:
+            blocks.append(_list(part.notes))
+    if report.parts:
+        blocks.append("### Where and how")
+    blocks.append(_list([*report.notes, f"{place} `{command}`"]))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _list(notes: Sequence[str]) -> str:
+    return "\n".join(f"- {note}" for note in notes)
 
 
 def replace_section(text: str, name: str, section: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -63,12 +63,22 @@ def document(tenants: Sequence[str], upstream_port: int) -> dict[str, object]:
 
 
 def serve(
-    tenants: Sequence[str], port: int, upstream_port: int, directory: Path, callers: Sequence[str] | None = None
+    tenants: Sequence[str],
+    port: int,
+    upstream_port: int,
+    directory: Path,
+    callers: Sequence[str] | None = None,
+    *,
+    more: Mapping[str, object] | None = None,
 ) -> Launch:
-    """Write the document and say how to start the gateway on it; `callers` of the tenants call, or all of them."""
+    """Write the document and say how to start the gateway on it.
+
+    `callers` of the tenants call, or all of them; `more` are sections that the document has besides.
+    """
     path = directory / "partywall.yaml"
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    path.write_text(yaml.dump(document(tenants, upstream_port), Dumper=dumper, sort_keys=False), encoding="utf-8")
+    whole = {**document(tenants, upstream_port), **(more or {})}
+    path.write_text(yaml.dump(whole, Dumper=dumper, sort_keys=False), encoding="utf-8")
     where = ["--host", "127.0.0.1", "--port", str(port), "--data-dir", str(directory / "data")]
     env = {_UPSTREAM_KEY: "sk-bench-upstream"}
     return Launch(
