@@ -25,8 +25,20 @@ class RecordKeys:
         self._requestor = requestor
 
     def try_seal(self, tenant: TenantId | None, half: str, record_id: str, plaintext: bytes) -> bytes | None:
-        """Seal, if the tenant's key is held; None when it must be had first."""
-        return self._sealer.try_seal(tenant or PLATFORM, self._requestor, half, record_id, plaintext)
+        """Seal, if the tenant's key is held; None when it must be had first.
+
+        Raises:
+            KeyUnavailable, SealBroken: it was asked for a moment ago, and can't be had.
+        """
+        work = self._sealer.seal(tenant or PLATFORM, self._requestor, half, record_id, plaintext)
+        try:
+            # One step, in which sealing ends when the key is held (`Sealer` promises it), and begins to wait when not.
+            work.send(None)
+        except StopIteration as done:
+            sealed: bytes = done.value
+            return sealed
+        work.close()
+        return None
 
     async def get_ready(self, tenant: TenantId | None) -> None:
         """Have the key that `try_seal` needs, made when the tenant has none.

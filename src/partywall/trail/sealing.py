@@ -33,7 +33,7 @@ class Seals(Protocol):
     """What seals the halves; None is the platform's own record."""
 
     def try_seal(self, tenant: TenantId | None, half: str, record_id: str, plaintext: bytes) -> bytes | None:
-        """The sealed half; None when the key must be had first."""
+        """The sealed half; None when the key must be had first. Raises as `get_ready`."""
 
     async def get_ready(self, tenant: TenantId | None) -> None:
         """Have the key. Raises KeyUnavailable and SealBroken."""

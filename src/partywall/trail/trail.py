@@ -194,7 +194,10 @@ class Trail:
         plain = encode_admission(record) if half is ADMISSION else encode_completion(record)
         if self._seals is None:
             return bytearray(plain)
-        sealed = self._seals.try_seal(record.tenant, half, record.id, plain)
+        try:
+            sealed = self._seals.try_seal(record.tenant, half, record.id, plain)
+        except PartywallError as error:
+            raise TrailUnavailable(f"the decision can't be sealed: {error}") from error
         if sealed is None:
             raise KeyNotHeld
         return bytearray(sealed)
