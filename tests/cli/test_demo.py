@@ -2,18 +2,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import anthropic
 import openai
 import pytest
-from tests.cli.helpers import Command, decision
+from tests.cli.helpers import Command, decision, record
 
 from partywall.demo import driver
 from partywall.demo.driver import Outcome, Report
 from partywall.demo.gateway import DemoFailed, running_gateway
 from partywall.demo.scenario import SCENARIO, Row
+from partywall.demo.sealed import sealed_rows
 
 _ROOT = Path(__file__).parents[2]
+_ABOUT_KEYS = 5
 
 
 def test_every_row_is_as_expected(partywall: Command, tmp_path: Path) -> None:
@@ -21,13 +24,19 @@ def test_every_row_is_as_expected(partywall: Command, tmp_path: Path) -> None:
     assert [row for row in ended.json["outcomes"] if not row["as_expected"]] == []
     assert ended.code == 0
     assert ended.err == ""
-    assert ended.json["rows"] == ended.json["as_expected"] == len(SCENARIO) + 3
+    assert ended.json["rows"] == ended.json["as_expected"] == len(SCENARIO) + 3 + _ABOUT_KEYS
     assert set(ended.json["decisions"]) == {"alpha", "beta", ""}
-    # What was told to the clients can be looked up afterwards.
-    kept = partywall("events", "export", "--data-dir", tmp_path / "data", "--format", "json")
+    # What was told to the clients is on record, and can be looked up afterwards as long as its key lives: not alpha's.
     told = {row["decision"] for row in ended.json["outcomes"] if row["decision"] is not None}
-    assert len(kept.out.splitlines()) == len(told) == len(SCENARIO)
-    assert all(one in kept.out for one in told)
+    assert told == {one["id"] for decisions in ended.json["decisions"].values() for one in decisions}
+    assert len(told) == len(SCENARIO)
+    kept = partywall("events", "export", "--data-dir", tmp_path / "data", "--format", "json")
+    alphas, others = (ended.json["decisions"][owner] for owner in ("alpha", "beta"))
+    assert all(one["id"] in kept.out for one in others)
+    assert not any(one["id"] in kept.out for one in alphas)
+    assert kept.err.startswith(
+        "alarm: decisions of tenant `alpha`: decisions are sealed under a key that was destroyed"
+    )
 
 
 def test_the_table_is_for_people(partywall: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +144,37 @@ def test_decisions_in_the_wrong_file_show() -> None:
     assert not alpha.as_expected
     assert not beta.as_expected
     assert nobody.as_expected
+
+
+class _Keys:
+    """An opener that believes whatever it is told: what the rows about keys must not take for sealing."""
+
+    def __init__(self, keys: object) -> None:
+        self.keys = keys
+
+    def __call__(self, tenant: object, half: str, record_id: str, sealed: bytes) -> bytes:
+        return record_id.encode()
+
+    def run(self, work: object) -> None:
+        work.close()  # type: ignore[attr-defined]  # a coroutine, never run
+
+
+class _Life:
+    life: ClassVar[_Life]
+
+    async def destroy(self, tenant: object, *, who: str) -> None:
+        """Destroys nothing."""
+
+
+_Life.life = _Life()
+
+
+def test_what_lies_in_clear_or_opens_for_anybody_shows(tmp_path: Path) -> None:
+    record(tmp_path, mine := decision("alpha", user="ann", reason="because"), other := decision("beta"))
+    decisions = {"alpha": (mine,), "beta": (other,)}
+    rows = list(sealed_rows(tmp_path, _Keys(_Life()), decisions))  # type: ignore[arg-type]  # a keyring that is none
+    assert [row.got for row in rows] == ["user, path, reason", *["nothing is sealed"] * 4]
+    assert not any(row.as_expected for row in rows)
 
 
 def test_a_gateway_that_does_not_start_says_why(tmp_path: Path) -> None:

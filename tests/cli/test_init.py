@@ -34,13 +34,39 @@ def test_the_keys_are_shown_once_and_kept_nowhere(partywall: Command, tmp_path: 
     assert len(set(shown)) == 3
     written = (tmp_path / "partywall.yaml").read_text()
     assert not _KEY.search(written)
-    assert [path.name for path in tmp_path.iterdir()] == ["partywall.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["partywall-root.key", "partywall.yaml"]
+
+
+def test_the_root_key_is_its_owners_alone_and_shown_nowhere(partywall: Command, tmp_path: Path) -> None:
+    ended = partywall("init")
+    root_key = tmp_path / "partywall-root.key"
+    assert root_key.stat().st_mode & 0o777 == 0o600
+    secret = root_key.read_text().split()[-1]
+    assert len(secret) == 64
+    assert secret not in ended.out + (tmp_path / "partywall.yaml").read_text()
+    assert "partywall-root.key. Copy it now" in ended.out
+    encryption = yaml.safe_load((tmp_path / "partywall.yaml").read_text())["encryption"]
+    assert encryption == {"root_key_file": "partywall-root.key", "encrypted_per_tenant": ["audit_logs"]}
+
+
+def test_a_root_key_is_never_overwritten(partywall: Command, tmp_path: Path) -> None:
+    partywall("init")
+    before = (tmp_path / "partywall-root.key").read_bytes()
+    ended = partywall("init", "other.yaml")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("partywall-root.key: exists already")
+    assert not (tmp_path / "other.yaml").exists()
+    for path in ("partywall.yaml", "other.yaml"):
+        assert partywall("init", path, "--force").code == 0
+        assert (tmp_path / "partywall-root.key").read_bytes() == before
 
 
 def test_no_two_documents_share_a_key(partywall: Command, tmp_path: Path) -> None:
-    partywall("init", "a.yaml")
-    partywall("init", "b.yaml")
-    a, b = (yaml.safe_load((tmp_path / name).read_text()) for name in ("a.yaml", "b.yaml"))
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        assert partywall("init", f"{folder}/partywall.yaml").code == 0
+    a, b = (yaml.safe_load((tmp_path / folder / "partywall.yaml").read_text()) for folder in ("a", "b"))
+    assert (tmp_path / "a/partywall-root.key").read_bytes() != (tmp_path / "b/partywall-root.key").read_bytes()
     assert not set(_digests(a)) & set(_digests(b))
     assert len(set(_digests(a))) == 3
 

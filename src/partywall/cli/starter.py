@@ -8,7 +8,10 @@ from __future__ import annotations
 from string import Template
 from typing import Final
 
-__all__ = ["STARTER_TENANTS", "starter_document"]
+__all__ = ["ROOT_KEY_FILE", "STARTER_TENANTS", "starter_document"]
+
+ROOT_KEY_FILE: Final = "partywall-root.key"
+"""Beside the document, which names it."""
 
 STARTER_TENANTS: Final = ("alpha", "beta")
 
@@ -80,6 +83,13 @@ policy:
 multi_tenant:
   isolation_model: strict
 
+# What is sealed under a random key of each organisation's own. Those keys lie wrapped under the root key in this file:
+# whoever has it and the data reads everything, and without it nobody reads anything. Keep a copy of it, and not beside
+# copies of the data. In production, `vault_config` or `aws_kms_config` stands in its place.
+encryption:
+  root_key_file: $root_key_file
+  encrypted_per_tenant: [audit_logs]
+
 # Who may see the active document, at /admin/v1/config.
 server:
   admin:
@@ -89,4 +99,4 @@ server:
 
 def starter_document(digests: dict[str, str]) -> str:
     """The document, with the digest of a key for each of `STARTER_TENANTS` and for the `operator`."""
-    return _DOCUMENT.substitute(digests)
+    return _DOCUMENT.substitute(digests, root_key_file=ROOT_KEY_FILE)

@@ -2,7 +2,8 @@
 
 Promises: a row is as expected when what came back is, word for word, what the scenario says; an unexpected exception is
 a row that failed, not an end of the run. When all rows are through, the decisions on disk are held against the ids
-that the clients were given: each among its own tenant's, and nothing else beside them.
+that the clients were given: each among its own tenant's, and nothing else beside them. Then `sealed` shows what
+they are without their keys.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
@@ -19,8 +21,12 @@ import anthropic
 import openai
 
 from partywall.demo.callers import MODELS, Callers
-from partywall.demo.gateway import running_gateway
+from partywall.demo.gateway import DemoFailed, running_gateway
+from partywall.demo.outcome import Outcome
 from partywall.demo.scenario import SCENARIO, Row
+from partywall.demo.sealed import sealed_rows
+from partywall.platform.encryption import Encrypted
+from partywall.platform.opening import RecordOpener, record_opener
 from partywall.tenancy import TenantId
 from partywall.trail import DecisionRecord, TrailReader
 
@@ -28,28 +34,12 @@ __all__ = ["Outcome", "Report", "run_demo"]
 
 _DOCUMENT: Final = "two-organisations.yaml"
 _RECORDS: Final = "Records"
+_SERVICE: Final = "demo"
 _CLASSES: Final = {401: "AuthenticationError", 403: "PermissionDeniedError", 404: "NotFoundError"}
 """The exception that both vendors' clients raise for a status."""
 
 ApiError = (openai.APIError, anthropic.APIError)
 OnProgress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one row. `decision` is the id of its decision; None for what is no request."""
-
-    theme: str
-    who: str
-    what: str
-    expected: str
-    got: str
-    decision: str | None
-
-    @property
-    def as_expected(self) -> bool:
-        """Whether it went as the scenario says."""
-        return self.got == self.expected
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +61,28 @@ def run_demo(data_dir: Path | None, on_progress: OnProgress) -> Report:
     Raises:
         DemoFailed: the gateway didn't start or didn't stop.
     """
-    with _directory(data_dir) as directory:
+    with _directory(data_dir) as directory, as_file(files("partywall.demo") / _DOCUMENT) as document:
         on_progress("starting the gateway")
-        with (
-            as_file(files("partywall.demo") / _DOCUMENT) as document,
-            running_gateway(document, directory) as url,
-            Callers(url) as callers,
-        ):
+        with running_gateway(document, directory) as url, Callers(url) as callers:
             outcomes = [_tried(row, callers, on_progress) for row in SCENARIO]
         # The gateway has ended, so every decision is complete.
-        decisions = _decisions(TrailReader(directory))
-    return Report((*outcomes, *_recorded(outcomes, decisions)), decisions)
+        on_progress("opening what was recorded")
+        with _opener(document, directory) as opener:
+            decisions = _decisions(TrailReader(directory, opener=opener))
+            outcomes += _recorded(outcomes, decisions)
+            outcomes += sealed_rows(directory, opener, decisions)
+    return Report(tuple(outcomes), decisions)
+
+
+@contextmanager
+def _opener(document: Path, data_dir: Path) -> Iterator[RecordOpener]:
+    encrypted = Encrypted.load(document)
+    if encrypted is None:
+        raise DemoFailed(f"{document}: seals nothing")
+    # What doesn't open is what some rows are about; they show it, so no alarm needs to.
+    opening = partial(record_opener, service=_SERVICE, requestor=_SERVICE, on_alarm=lambda _: None)
+    with opening(encrypted, base=document.parent, data_dir=data_dir) as opener:
+        yield opener
 
 
 @contextmanager

@@ -9,15 +9,18 @@ Doesn't promise: to be used from a running event loop, or from two threads.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from partywall.keys import KeyAlarm, KeyRing, RecordKeys
 from partywall.platform.encryption import Encrypted, open_keys
 from partywall.tenancy import TenantId
 
 __all__ = ["RecordOpener", "record_opener"]
+
+_Result = TypeVar("_Result")
 
 
 class RecordOpener:
@@ -29,11 +32,15 @@ class RecordOpener:
         self._records = records
 
     def __call__(self, tenant: TenantId | None, half: str, record_id: str, sealed: bytes) -> bytes:
-        return self._runner.run(self._records.open(tenant, half, record_id, sealed))
+        return self.run(self._records.open(tenant, half, record_id, sealed))
+
+    def run(self, work: Coroutine[object, object, _Result]) -> _Result:
+        """Do something with `keys`, where they belong."""
+        return self._runner.run(work)
 
     def pause(self, seconds: float) -> None:
         """Wait, and let the keyring do what it does once a second."""
-        self._runner.run(asyncio.sleep(seconds))
+        self.run(asyncio.sleep(seconds))
 
 
 @contextmanager
