@@ -155,7 +155,8 @@ def records(found: Sealed) -> Part:
     method = (
         "The gateway of the section `gateways` on its 1 KB chat: 32 kept-alive connections, one core. Each request "
         "seals the two halves of its record, and each use of a key is counted and recorded. "
-        f"{len(found.pairs)} pairs of measurements in turns; {TIMES} is the best of one against the best of the other."
+        f"{len(found.pairs)} pairs of measurements in turns: the first {TIMES} compares the best of each; "
+        "the median of the pairs is the one to trust when they lie far apart."
     )
     return Part(
         RECORDS, _RECORDS_COLUMNS, [["in clear", f"1.00{TIMES} ({found.clear.best_us:,.0f})", "", ""], sealed], [method]
