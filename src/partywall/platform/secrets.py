@@ -89,7 +89,7 @@ class SecretResolver:
                 return self._from_file(ref.locator)
             case SecretKind.VAULT | SecretKind.STORE:
                 raise CredentialUnavailable(
-                    f"secret_key_ref `{ref.kind}: {ref.locator}` needs the store of credentials, which isn't there yet; "
+                    f"secret_key_ref `{ref.kind}: {ref.locator}` needs the store of credentials, which isn't there; "
                     "use `env` or `file`"
                 )
 
