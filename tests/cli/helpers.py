@@ -7,7 +7,7 @@ import http.client
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,27 @@ Command = Callable[..., Ended]
 
 def spawn(*arguments: str | Path, stdout: int = subprocess.PIPE, **environment: str) -> subprocess.Popen[str]:
     """`partywall` in a process of its own."""
+    return start(arguments, stdout=stdout, environment=environment)
+
+
+def start(
+    arguments: Sequence[str | Path],
+    *,
+    stdin: int | None = None,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.Popen[str]:
+    """The same, with streams of the test's choice."""
     return subprocess.Popen(
         [sys.executable, "-m", "partywall", *map(str, arguments)],
+        stdin=stdin,
         stdout=stdout,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         env={name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR")}
         | {"PYTHONUNBUFFERED": "1"}
-        | environment,
+        | dict(environment or {}),
     )
 
 

@@ -4,13 +4,17 @@ import csv
 import os
 import pty
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 import pytest
 from tests.cli.helpers import Command, Ended, decision, record, spawn
+from tests.cli.sealed import ask, document_in
+from tests.support.documents import TENANTS, base_document, write_document
 
 from partywall.trail import Verdict
 
@@ -198,3 +202,108 @@ def test_a_reader_that_leaves_is_no_stack_trace(data_dir: Path) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == ""
         assert process.wait(20) in (0, 1)
+
+
+# -- Sealed records --------------------------------------------------------------------------------------------------
+
+
+def test_sealed_records_are_opened_with_the_keys_of_the_document_that_was_served(
+    partywall: Command, sealed_dir: Path
+) -> None:
+    for command in ("tail", "export"):
+        for tenant in TENANTS:
+            selection = ("--data-dir", sealed_dir, "--tenant", tenant, "--format", "json")
+            assert _paths(partywall("events", command, *selection)) == ["/v1/chat/completions"] * 3
+        everybodys = partywall("events", command, "--data-dir", sealed_dir, "--format", "json")
+        assert (len(_paths(everybodys)), everybodys.err) == (7, "")
+
+
+def test_one_tenants_records_are_read_with_that_tenants_key_alone(partywall: Command, sealed_dir: Path) -> None:
+    partywall("events", "export", "--data-dir", sealed_dir, "--tenant", "alpha")
+    asked = [
+        partywall("keys", "audit", "--data-dir", sealed_dir, "--tenant", tenant, "--format", "json").out
+        for tenant in TENANTS
+    ]
+    assert ['"service":"cli"' in uses for uses in asked] == [True, False]
+
+
+def test_a_document_can_be_named(partywall: Command, sealed_dir: Path) -> None:
+    (sealed_dir.parent / "doc.yaml").rename(sealed_dir.parent / "moved.yaml")
+    reading = ("events", "export", "--data-dir", sealed_dir, "--format", "json")
+    assert len(_paths(partywall(*reading, "--config", sealed_dir.parent / "moved.yaml"))) == 7
+    ended = partywall(*reading, "--config", sealed_dir.parent / "nowhere.yaml")
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("whose", [("--tenant", "alpha"), ("--platform",), ()], ids=["alpha", "platform", "everybody"])
+@pytest.mark.parametrize("gone", ["the document", "its encryption", "the keys"])
+def test_without_keys_one_line_says_what_to_do(
+    partywall: Command, sealed_dir: Path, gone: str, whose: tuple[str, ...]
+) -> None:
+    document = sealed_dir.parent / "doc.yaml"
+    if gone == "the document":
+        document.unlink()
+    elif gone == "its encryption":
+        write_document(document, base_document())
+    else:
+        (sealed_dir / "keys").rename(sealed_dir / "elsewhere")
+    for command in ("tail", "export"):
+        ended = partywall("events", command, "--data-dir", sealed_dir, *whose)
+        assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+        assert ended.err.startswith(f"the decisions in {sealed_dir} are sealed, and ")
+        assert ended.err.endswith("; --config names the document that they were served with\n")
+
+
+def test_a_root_that_is_gone_is_one_line_and_no_new_one(partywall: Command, sealed_dir: Path) -> None:
+    (sealed_dir / "root.key").unlink()
+    ended = partywall("events", "export", "--data-dir", sealed_dir)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert "root.key` is not there" in ended.err
+    assert not (sealed_dir / "root.key").exists()
+
+
+def test_a_row_that_does_not_open_is_an_alarm_and_no_event(partywall: Command, sealed_dir: Path) -> None:
+    with closing(sqlite3.connect(sealed_dir / "tenants/alpha/decisions.db", isolation_level=None)) as file:
+        (sealed,) = file.execute("SELECT admission FROM decisions WHERE seq = 2").fetchone()
+        flipped = sealed[:-1] + bytes([sealed[-1] ^ 1])
+        file.execute("UPDATE decisions SET admission = ? WHERE seq = 2", (flipped,))
+    ended = partywall("events", "export", "--data-dir", sealed_dir, "--format", "json")
+    assert len(_paths(ended)) == 6
+    assert ended.err == "alarm: decisions of tenant `alpha`, row 2: the admission doesn't open: not_authentic\n"
+
+
+def test_records_from_before_sealing_are_shown_with_an_alarm(partywall: Command, tmp_path: Path) -> None:
+    document, data_dir = write_document(tmp_path / "doc.yaml", base_document()), tmp_path / "data"
+    assert ask(document, data_dir, *TENANTS) == [200, 200]
+    assert partywall("events", "export", "--data-dir", data_dir).err == ""
+    assert ask(document_in(tmp_path), data_dir, *TENANTS) == [200, 200]
+    ended = partywall("events", "export", "--data-dir", data_dir, "--tenant", "alpha", "--format", "json")
+    assert len(_paths(ended)) == 2
+    assert ended.err.startswith(
+        "alarm: decisions of tenant `alpha`, row 1: this one, and perhaps others, is not sealed"
+    )
+    assert ended.err.count("\n") == 1
+
+
+def test_a_service_that_nobody_expects_is_an_alarm(partywall: Command, sealed_dir: Path) -> None:
+    document_in(sealed_dir.parent, key_access_alerts={"expected_services": ["partywall"]})
+    ended = partywall("events", "export", "--data-dir", sealed_dir, "--tenant", "beta", "--format", "json")
+    assert len(_paths(ended)) == 3
+    assert "alarm: unexpected_service: tenant `beta`, service `cli`: " in ended.err
+    assert "alpha" not in ended.err
+
+
+def test_follow_goes_on_with_sealed_records(sealed_dir: Path) -> None:
+    document = sealed_dir.parent / "doc.yaml"
+    following = ("events", "tail", "-f", "--data-dir", sealed_dir, "--tenant", "alpha", "--limit", "1")
+    with spawn(*following, "--format", "json") as process:
+        assert process.stdout is not None
+        first = orjson.loads(process.stdout.readline())
+        assert ask(document, sealed_dir, "beta", "alpha") == [200, 200]
+        second = orjson.loads(process.stdout.readline())
+        assert (second["tenant"], second["outcome"]) == ("alpha", "completed")
+        assert second["id"] != first["id"]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
