@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
 import pytest
 from tests.keys.rings import ALPHA, BETA, BOTH, Changes, Hands, Watched, keys_dir, ring_in, scope_of, until, watch
 
-from partywall.errors import BrokenSeal, KeyUnavailable, SealBroken
+from partywall.errors import BrokenSeal, KeyDestroyed, KeyUnavailable, SealBroken
 from partywall.keys import KeyRing, Store
 from partywall.keys.key_store import FileKeyStore
+from partywall.keys.wrapped import WrappedKey
 from partywall.tenancy import TenantId
 
 A, B = scope_of(ALPHA), scope_of(BETA)
@@ -92,6 +94,31 @@ def test_an_expired_key_is_overwritten(tmp_path: Path, monkeypatch: pytest.Monke
     asyncio.run(main())
 
 
+def test_nothing_that_came_from_a_key_outlives_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        hands = Hands()
+        async with ring_in(tmp_path, hands=hands, hold_seconds=5) as ring:
+            memory = ring.store(Store.MEMORY)
+            sealed = await use(ring)
+            await memory.open(A, "note", "n1", sealed)
+            await memory.index(A, "note", b"x")
+            hands.move(2)
+            await ring.life.rotate(ALPHA, who="test")
+            await memory.open(A, "note", "n1", sealed)
+            await memory.index(A, "note", b"x")
+            await use(ring)
+            held = ring._holding.tenants[ALPHA].stores["memory"]
+            assert (len(held.opening), len(held.index), held.sealing is None) == (1, 1, False)
+            hands.move(3)  # the first version's time is over, the second's is not
+            ring._holding.sweep()
+            assert (len(held.opening), len(held.index), held.sealing is None) == (0, 0, False)
+            hands.move(2)
+            ring._holding.sweep()
+            assert held.sealing is None
+
+    asyncio.run(main())
+
+
 def test_an_idle_key_is_overwritten_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the ring's own clockwork, with nobody asking."""
 
@@ -159,6 +186,28 @@ def test_a_change_by_another_process_shows_within_a_quarter(tmp_path: Path, monk
             with pytest.raises(KeyUnavailable):
                 await use(ring)
             assert old == bytes(32)
+            await use(ring, BETA)
+
+    asyncio.run(main())
+
+
+def test_a_destruction_that_was_cut_short_shows_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other process died between the ledger and the tombstone; the key file is as it was."""
+
+    def die(*_: object) -> None:
+        raise OSError("planted")
+
+    async def main() -> None:
+        hands = Hands()
+        async with watched(tmp_path, monkeypatch, hands) as (ring, _root), ring_in(tmp_path) as other:
+            await use(ring)
+            with monkeypatch.context() as patch:
+                patch.setattr(FileKeyStore, "_write", die)
+                with pytest.raises(KeyUnavailable, match="planted"):
+                    await other.life.destroy(ALPHA, who="test")
+            hands.move(0.25)
+            with pytest.raises(KeyDestroyed):
+                await use(ring)
             await use(ring, BETA)
 
     asyncio.run(main())
@@ -311,6 +360,55 @@ def test_a_root_that_failed_is_left_alone_for_half_a_second(tmp_path: Path, monk
     asyncio.run(main())
 
 
+def test_a_key_that_arrives_too_late_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its tenant's key was destroyed while the root took its time, and nobody waits any more."""
+
+    async def main() -> None:
+        hands = Hands()
+        async with watched(tmp_path, monkeypatch, hands) as (ring, root), ring_in(tmp_path) as other:
+            gate = asyncio.Event()
+            unwrap, arrived = root.unwrap, bytearray()
+
+            async def slow(tenant: TenantId, wrapped: bytes, context: bytes) -> bytes:
+                key = await unwrap(tenant, wrapped, context)
+                await gate.wait()
+                arrived.extend(key)
+                return key
+
+            monkeypatch.setattr(root, "unwrap", slow)
+            waiter = asyncio.ensure_future(use(ring))
+            await asyncio.sleep(0.05)
+            waiter.cancel()
+            await other.life.destroy(ALPHA, who="test")
+            hands.move(0.25)
+            with pytest.raises(KeyUnavailable):
+                await use(ring)
+            gate.set()
+            await until(lambda: bool(arrived) and not ring._holding._flights._tasks)
+            assert not ring._holding.tenants[ALPHA].unwrapped
+
+    asyncio.run(main())
+
+
+def test_a_rewrapped_key_is_unwrapped_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it shows at once whether the new wrapping holds."""
+
+    async def main() -> None:
+        hands = Hands()
+        async with watched(tmp_path, monkeypatch, hands) as (ring, root), ring_in(tmp_path) as other:
+            await use(ring)
+            await use(ring, BETA)
+            old = material(ring, ALPHA)
+            await other.life.rewrap(ALPHA, who="test")
+            hands.move(0.25)
+            await use(ring)
+            await use(ring, BETA)
+            assert root.unwrapped == [ALPHA, BETA, ALPHA]
+            assert old == bytes(32)
+
+    asyncio.run(main())
+
+
 def test_each_waiter_gets_an_error_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         async with watched(tmp_path, monkeypatch, Hands()) as (ring, root):
@@ -339,6 +437,31 @@ def test_a_wrapped_key_that_was_changed_is_a_broken_seal(tmp_path: Path, monkeyp
                 await ring.store(Store.MEMORY).open(A, "note", "n1", sealed)
             assert caught.value.reason is BrokenSeal.WRAPPED_KEY
             await use(ring, BETA)
+
+    asyncio.run(main())
+
+
+def test_a_version_in_the_place_of_another_is_a_broken_seal(tmp_path: Path) -> None:
+    """What the second version wrapped is no first version, though both are alpha's."""
+
+    async def main() -> None:
+        store = FileKeyStore(keys_dir(tmp_path))
+        async with ring_in(tmp_path) as ring:
+            sealed = await use(ring)
+            await ring.life.rotate(ALPHA, who="test")
+        keys = store.load(ALPHA)
+        assert keys is not None
+        one, two = keys.versions
+        swapped = (
+            WrappedKey.new(1, created=one.created, root=one.root, wrapped=two.wrapped),
+            WrappedKey.new(2, created=two.created, root=two.root, wrapped=one.wrapped),
+        )
+        assert store.replace(keys, replace(keys, versions=swapped))
+        async with ring_in(tmp_path) as ring:
+            for act in (use(ring), ring.store(Store.MEMORY).open(A, "note", "n1", sealed)):
+                with pytest.raises(SealBroken) as caught:
+                    await act
+                assert caught.value.reason is BrokenSeal.WRAPPED_KEY
 
     asyncio.run(main())
 

@@ -176,6 +176,21 @@ def test_reading_beside_replacing_sees_whole_files(folder: Path) -> None:
         writer.join()
 
 
+def test_a_file_replaced_in_the_middle_of_reading_is_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is open, and what it holds is overwritten before we read it."""
+    path = folder / "a"
+    files.replace(path, b"old")
+    check = files._check_file
+
+    def check_and_replace(at: Path, found: os.stat_result) -> None:
+        check(at, found)
+        monkeypatch.undo()
+        files.replace(path, b"new")
+
+    monkeypatch.setattr(files, "_check_file", check_and_replace)
+    assert files.read(path) == b"new"
+
+
 def test_a_torn_line_stays_on_its_own(folder: Path) -> None:
     path = folder / "lines"
     assert files.append(path, b"one\n", sync=False) == 4

@@ -244,6 +244,26 @@ def test_what_cant_be_recorded_is_refused(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_the_very_next_use_is_refused(tmp_path: Path) -> None:
+    """The clock stands still, so no look at the key store is due."""
+
+    async def main() -> None:
+        async with ring_in(tmp_path, hands=Hands()) as ring:
+            memory = ring.store(Store.MEMORY)
+            assert ring._timer is not None
+            ring._timer.cancel()
+            for scope in (A, B):
+                await memory.seal(scope, "note", "n1", b"x")
+            (keys_dir(tmp_path) / ALPHA / "uses.jsonl").chmod(0o644)
+            await memory.seal(A, "note", "n1", b"x")
+            await ring._uses._write()
+            with pytest.raises(KeyUnavailable, match="can't be written"):
+                await memory.seal(A, "note", "n1", b"x")
+            await memory.seal(B, "note", "n1", b"x")
+
+    asyncio.run(main())
+
+
 def test_an_unwrapping_that_cant_be_recorded_gives_no_key(tmp_path: Path) -> None:
     async def main() -> None:
         async with ring_in(tmp_path) as ring:
