@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 from partywall.errors import UpstreamUnavailable
 from partywall.gateway.providers import ParrotAnswer
@@ -18,18 +17,19 @@ __all__ = ["Answer", "LocalAnswer"]
 
 
 class Answer(Protocol):
-    """Status, headers, and a body to be read once: whole or in chunks. Leaving the block drops what wasn't read."""
+    """Status, headers, and a body to be read once: whole or in chunks.
+
+    `abort` drops what wasn't read. Whoever was given an answer calls it in the end.
+    """
 
     @property
     def status(self) -> int: ...
     @property
     def headers(self) -> list[tuple[bytes, bytes]]: ...
+    def read_at_once(self, limit_bytes: int) -> bytes | None: ...
     async def read(self, limit_bytes: int) -> bytes: ...
     def chunks(self) -> AsyncIterator[bytes]: ...
-    async def __aenter__(self) -> Self: ...
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def abort(self) -> None: ...
 
 
 class LocalAnswer:
@@ -42,13 +42,17 @@ class LocalAnswer:
         self.status = answer.status
         self.headers = list(answer.headers)
 
-    async def read(self, limit_bytes: int) -> bytes:
-        """The whole body."""
+    def read_at_once(self, limit_bytes: int) -> bytes:
+        """The whole body: there is nothing to wait for."""
         answer = self._answer
         body = answer.body if answer.events is None else b"".join(answer.events)
         if len(body) > limit_bytes:
             raise UpstreamUnavailable(f"the answer is longer than {limit_bytes} bytes")
         return body
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """The whole body."""
+        return self.read_at_once(limit_bytes)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, an event at a time; other requests get their turn in between."""
@@ -59,10 +63,5 @@ class LocalAnswer:
             yield event
             await asyncio.sleep(0)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
+    def abort(self) -> None:
+        """Nothing is held that could be dropped."""

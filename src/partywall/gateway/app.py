@@ -7,7 +7,8 @@ no other way in: nothing is upgraded, and nothing is mounted.
 from __future__ import annotations
 
 import logging
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from partywall.errors import CredentialUnavailable
 from partywall.gateway.endpoints import ENDPOINTS, Guard
@@ -59,18 +60,16 @@ class Gateway:
         """Close the connections to upstreams."""
         await self._pool.aclose()
 
-    async def __call__(self, request: Request, responder: Responder) -> None:
-        """Answer one request, whatever it is."""
+    def __call__(self, request: Request, responder: Responder) -> Coroutine[Any, Any, None]:
+        """What answers one request, whatever it is: to be awaited at once."""
         if request.path in _PUBLIC:
-            self._public(request, responder)
-            return
+            return self._public(request, responder)
         exchange = Exchange(request, responder, self._serving)
         if request.path in _OPERATOR:
-            await answer_operator(exchange, self._platform)
-        else:
-            await self._pipeline.handle(exchange)
+            return answer_operator(exchange, self._platform)
+        return self._pipeline.handle(exchange)
 
-    def _public(self, request: Request, responder: Responder) -> None:
+    async def _public(self, request: Request, responder: Responder) -> None:
         if request.method not in ("GET", "HEAD"):
             responder.whole(405, _PLAIN + b"allow: GET\r\n", b'{"status":"method not allowed"}')
         elif request.path == "/healthz" or self._platform.trail.healthy:

@@ -61,7 +61,7 @@ class Exchange:
         """Policy has spoken; more may be noted when the answer is checked."""
         self.decision = decision
         self.record.verdict = decision.verdict
-        self.record.policies = tuple(decision.results)
+        self.record.policies = decision.results
 
     def finish(self, status: int, outcome: str, usage: Usage | None = None) -> None:
         """The request has ended, one way or another."""
@@ -72,6 +72,6 @@ class Exchange:
         if usage is not None:
             record.tokens_in, record.tokens_out = usage
         if self.decision is not None:
-            record.policies = tuple(self.decision.results)
+            record.policies = self.decision.results
             if record.verdict is not Verdict.BLOCK:
                 record.verdict = self.decision.verdict

@@ -10,9 +10,8 @@ Doesn't promise: to translate between vendors' APIs. A target that doesn't speak
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final, NoReturn
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final, NoReturn
 from urllib.parse import urlencode
 
 import orjson
@@ -20,7 +19,7 @@ import orjson
 from partywall.config.providers import FallbackTrigger
 from partywall.errors import BadRequest, CredentialUnavailable, UpstreamRejected, UpstreamUnavailable
 from partywall.gateway.answer import Answer, LocalAnswer
-from partywall.gateway.breakers import Breakers
+from partywall.gateway.exchange import Exchange
 from partywall.gateway.http import Header
 from partywall.gateway.providers import Salts
 from partywall.gateway.providers import answer as parrot_answer
@@ -29,9 +28,9 @@ from partywall.gateway.upstream import PoolKey, UpstreamPool
 from partywall.gateway.wire import Api
 from partywall.platform.secrets import SecretResolver
 from partywall.policy import TargetRule
-from partywall.tenancy import TenantId
+from partywall.tenancy import TenantScope
 
-__all__ = ["Call", "Forwarder"]
+__all__ = ["Forwarder", "pairs"]
 
 _OUR_CREDENTIAL_FAILED: Final = frozenset({401, 403, 407})
 _FAILED: Final = {
@@ -45,22 +44,6 @@ _ERROR_BYTES: Final = 64 * 1024
 _OUR_SHORTAGE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _QUOTE_CHARS: Final = 6
 _MESSAGE_CHARS: Final = 1000
-
-
-@dataclass(slots=True)
-class Call:
-    """One admitted request. `body` is the parsed one; each target gets a copy of its own."""
-
-    tenant: TenantId
-    api: Api
-    body: dict[str, object]
-    model: str
-    headers: Mapping[bytes, bytes]
-    query: Mapping[str, str]
-    salts: Salts
-    answer_id: str
-    answer_timeout_seconds: float
-    idle_timeout_seconds: float
 
 
 class TargetFailed(UpstreamUnavailable):
@@ -82,29 +65,38 @@ class Forwarder:
 
     async def send(
         self,
-        call: Call,
+        scope: TenantScope,
+        exchange: Exchange,
+        api: Api,
+        body: dict[str, object],
+        salts: Salts,
         targets: Sequence[tuple[TargetRule, Upstream]],
-        breakers: Breakers,
-        triggers: frozenset[FallbackTrigger],
     ) -> tuple[Answer, str]:
-        """The first answer that isn't a failure of its target, and the target's id.
+        """The first answer that isn't a failure of its target, and the target's id. Each target gets a copy of `body`.
 
         Raises:
             UpstreamRejected: a target refused the request itself; another would as well.
             UpstreamUnavailable: every target failed; its status is that of the last.
         """
+        serving = exchange.serving
         failure: TargetFailed | None = None
         for rule, upstream in targets:
-            if failure is not None and failure.trigger not in triggers:
+            if failure is not None and failure.trigger not in serving.triggers:
                 break
-            breaker = breakers.of(call.tenant, upstream.id)
+            breaker = serving.breakers.of(scope.tenant, upstream.id)
             if not breaker.admits():
                 failure = failure or TargetFailed(
                     FallbackTrigger.UNREACHABLE, f"`{upstream.id}`: circuit open", status=503
                 )
                 continue
             try:
-                answer = await self._ask(call, rule, upstream)
+                copy = body.copy()
+                copy["model"] = rule.model_for(str(body["model"]))
+                upstream.provider.salt(api, copy, salts)
+                asked, carriers = self._ask(scope, exchange, api, copy, upstream)
+                answer = await asked
+                if answer.status != 200:
+                    await _failed(answer, upstream, carriers)
             except CredentialUnavailable:
                 raise
             except UpstreamRejected:
@@ -121,36 +113,40 @@ class Forwarder:
                 return answer, upstream.id
         raise failure or UpstreamUnavailable("no target speaks this API", status=502)
 
-    async def _ask(self, call: Call, rule: TargetRule, upstream: Upstream) -> Answer:
-        provider = upstream.provider
-        body = call.body.copy()
-        body["model"] = rule.model_for(call.model)
-        provider.salt(call.api, body, call.salts)
+    def _ask(
+        self, scope: TenantScope, exchange: Exchange, api: Api, body: dict[str, object], upstream: Upstream
+    ) -> tuple[Coroutine[Any, Any, Answer], Sequence[Header]]:
+        """What, awaited, asks one target; and the headers that carry the credential it is asked with."""
         if upstream.origin is None:
-            local = LocalAnswer(parrot_answer(call.api, body, answer_id=call.answer_id))
-            return local if local.status == 200 else await _failed(local, upstream)
+            return _parrot(api, body, exchange.id), ()
         credential = upstream.credential_headers(self._secrets)
         # INVARIANT: no header of the client's doubles or replaces one of ours: `may_add` holds none of their names.
-        headers = [(name, call.headers[name]) for name in credential.may_add if name in call.headers]
-        response = await self._pool.send(
-            PoolKey(call.tenant, upstream.id),
+        theirs = exchange.request.header_map
+        headers = [(name, theirs[name]) for name in credential.may_add if name in theirs]
+        server = exchange.serving.snapshot.server
+        asked = self._pool.send(
+            PoolKey(scope.tenant, upstream.id),
             upstream.origin,
             method=b"POST",
-            path=_path(call, upstream) if call.query else upstream.paths[call.api],
+            path=_path(upstream, api, exchange.query) if exchange.query else upstream.paths[api],
             headers=headers,
             fixed_headers=credential.fixed,
             body=_encoded(body),
-            head_timeout_seconds=upstream.answer_timeout_seconds or call.answer_timeout_seconds,
-            chunk_timeout_seconds=call.idle_timeout_seconds,
+            head_timeout_seconds=upstream.answer_timeout_seconds or server.answer_timeout_seconds,
+            chunk_timeout_seconds=server.stream_idle_timeout_seconds,
             allow_private=upstream.allow_private,
         )
-        return response if response.status == 200 else await _failed(response, upstream, credential.carriers)
+        return asked, credential.carriers
 
 
-def _path(call: Call, upstream: Upstream) -> bytes:
-    path = upstream.paths[call.api]
+async def _parrot(api: Api, body: dict[str, object], answer_id: str) -> Answer:
+    return LocalAnswer(parrot_answer(api, body, answer_id=answer_id))
+
+
+def _path(upstream: Upstream, api: Api, query: Mapping[str, str]) -> bytes:
+    path = upstream.paths[api]
     # INVARIANT: written anew, so that no value brings a parameter along which the allow-list doesn't name.
-    kept = [(name, call.query[name]) for name in upstream.provider.forward_query if name in call.query]
+    kept = [(name, query[name]) for name in upstream.provider.forward_query if name in query]
     return path if not kept else path + (b"&" if b"?" in path else b"?") + urlencode(kept).encode("ascii")
 
 
@@ -165,10 +161,10 @@ def _encoded(body: dict[str, object]) -> bytes:
         ) from None
 
 
-async def _failed(answer: Answer, upstream: Upstream, credential: Sequence[Header] = ()) -> NoReturn:
+async def _failed(answer: Answer, upstream: Upstream, credential: Sequence[Header]) -> NoReturn:
     """Raises what went wrong, without anything the upstream said about us."""
     status = answer.status
-    async with answer:
+    try:
         if status in _OUR_CREDENTIAL_FAILED:
             # Its body may quote our key; nobody sees it (LiteLLM #29936).
             detail = f"`{upstream.id}` refused our credential with {status}"
@@ -185,6 +181,8 @@ async def _failed(answer: Answer, upstream: Upstream, credential: Sequence[Heade
             raise UpstreamRejected(
                 f"`{upstream.id}` refused the request with {status}", status=kept, public_message=message
             )
+    finally:
+        answer.abort()
     raise UpstreamUnavailable(f"`{upstream.id}` answered {status}, which is neither an answer nor an error")
 
 

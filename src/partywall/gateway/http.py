@@ -164,13 +164,15 @@ class Request:
     def feed(self, data: bytes) -> int:
         """A piece of the body has come. Returns how many bytes wait to be taken."""
         self._buffer = self._buffer + data if self._buffer else data
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
         return len(self._buffer)
 
     def end(self) -> None:
         """The body is whole."""
         self.complete = True
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def lost(self) -> None:
         """The client has hung up."""

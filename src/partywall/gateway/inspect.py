@@ -7,7 +7,6 @@ by which it could choose a cache partition, a credential or an upstream are take
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -16,27 +15,16 @@ import orjson
 from partywall.errors import BadRequest
 from partywall.gateway.http import Request
 from partywall.gateway.wire import Wire
-from partywall.gateway.wire.shapes import squash
+from partywall.gateway.wire.shapes import JsonObject, squash
 from partywall.gateway.wire.strip_list import TENANT_FIELDS
 from partywall.policy import Facts
 
-__all__ = ["Inspected", "inspect_body", "inspect_query", "tenant_hints"]
+__all__ = ["inspect_body", "inspect_query", "tenant_hints"]
 
 _MAX_PARAMETERS: Final = 100
 _SMALL_BYTES: Final = 64 * 1024
 _MAX_CONTAINERS: Final = 200_000
 """Opening brackets in a body, those in text included."""
-
-
-@dataclass(slots=True)
-class Inspected:
-    """A request's body, cleaned, and what was learnt from it."""
-
-    body: dict[str, object]
-    model: str
-    stream: bool
-    stripped: tuple[str, ...]
-    facts: Facts
 
 
 def inspect_query(request: Request) -> dict[str, str]:
@@ -60,8 +48,10 @@ def tenant_hints(parameters: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(value for name, value in parameters.items() if squash(name) in TENANT_FIELDS)
 
 
-def inspect_body(raw: bytes, request: Request, wire: Wire, path: str, query: Mapping[str, str]) -> Inspected:
-    """Parse and check a body, and take out what clients don't decide.
+def inspect_body(
+    raw: bytes, request: Request, wire: Wire, path: str, query: Mapping[str, str]
+) -> tuple[JsonObject, tuple[str, ...], Facts]:
+    """Parse and check a body: cleaned of what clients don't decide, the names of that, and what was learnt from it.
 
     Raises:
         BadRequest: it isn't JSON of this API's shape.
@@ -71,19 +61,18 @@ def inspect_body(raw: bytes, request: Request, wire: Wire, path: str, query: Map
     if query:
         hints += tenant_hints(query)
     stripped = tuple(wire.strip_request(body))
-    model = str(body["model"])
     facts = Facts(
         request.method,
         path,
         wire.api,
-        model,
+        str(body["model"]),
         request.header_map,
         tools=tuple(wire.requested_tools(body)),
         forced_tool=wire.forced_tool(body),
         chooses_tools=isinstance(body.get("tool_choice"), dict),
         tenant_hints=tuple(hints),
     )
-    return Inspected(body, model, body.get("stream") is True, stripped, facts)
+    return body, stripped, facts
 
 
 def _parsed(raw: bytes) -> object:

@@ -17,9 +17,9 @@ from partywall.config.routing import Stage
 from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
 from partywall.gateway.endpoints import Guard, find
 from partywall.gateway.exchange import Exchange
-from partywall.gateway.forward import Call, Forwarder, pairs
+from partywall.gateway.forward import Forwarder, pairs
 from partywall.gateway.http import ClientGone, header_lines
-from partywall.gateway.inspect import Inspected, inspect_body, inspect_query, tenant_hints
+from partywall.gateway.inspect import inspect_body, inspect_query, tenant_hints
 from partywall.gateway.models import model_answer
 from partywall.gateway.providers import Salts
 from partywall.gateway.relay import relay, tenant_lines
@@ -48,7 +48,11 @@ class Pipeline:
         """Answer one request. Never raises for what a client sent."""
         try:
             # 1. Who is calling, from the credential alone. 2. Where the path leads; what isn't listed is refused.
-            scope, api, path, route = await self._enter(exchange)
+            place = _place_of_all(exchange)
+            scope = self._known(exchange)
+            if scope is None:
+                scope = await self._authenticate(exchange)
+            api, path, route = place or _place_of(exchange, scope)
             # 3. What the client asks for, and what it says about itself.
             exchange.query = inspect_query(exchange.request)
             if api is Api.MODELS:
@@ -67,30 +71,18 @@ class Pipeline:
             _log.exception("request %s failed", exchange.id)
             await self._refuse(exchange, PartywallError(f"unexpected {type(error).__name__}"))
 
-    async def _enter(self, exchange: Exchange) -> tuple[TenantScope, Api, str, RouteRule | None]:
-        request, snapshot = exchange.request, exchange.serving.snapshot
-        if not snapshot.rules.routes:
-            # The endpoints are the same for everybody, so an unknown path may be called unknown to anybody.
-            api = _endpoint(exchange, request.path)
-            return await self._authenticate(exchange), api, request.path, None
-        # The document's paths may name tenants: without a credential each looks like any other, and with one, a route
-        # that leads this tenant nowhere looks like no route.
-        scope = await self._authenticate(exchange)
-        route = snapshot.rules.routes.match(
-            request.method,
-            request.path,
-            request.header_map,
-            lambda rule: rule.upstream is None or bool(snapshot.rules.available(scope, rule)),
-        )
-        path = request.path if route is None else route.endpoint_path(request.path)
-        exchange.record.route = None if route is None else route.name
-        return scope, _endpoint(exchange, path), path, route
+    def _known(self, exchange: Exchange) -> TenantScope | None:
+        """The scope of credentials that were verified before, as they mostly were; None when `_authenticate` must."""
+        request = exchange.request
+        if not request.repeats_no_header:
+            return None
+        scope = exchange.serving.snapshot.authenticator.known(request.header_map)
+        if scope is not None:
+            exchange.identified(scope)
+        return scope
 
     async def _authenticate(self, exchange: Exchange) -> TenantScope:
-        authenticator, request = exchange.serving.snapshot.authenticator, exchange.request
-        scope = authenticator.known(request.header_map) if request.repeats_no_header else None
-        if scope is None:
-            scope = await authenticator.authenticate(request.headers)
+        scope = await exchange.serving.snapshot.authenticator.authenticate(exchange.request.headers)
         exchange.identified(scope)
         return scope
 
@@ -104,48 +96,35 @@ class Pipeline:
             raw = await exchange.request.body(
                 limit_bytes=server.max_body_bytes, timeout_seconds=server.body_timeout_seconds
             )
-        asked = inspect_body(raw, exchange.request, wire, path, exchange.query)
-        record.model, record.streamed = asked.model, asked.stream
+        body, stripped, facts = inspect_body(raw, exchange.request, wire, path, exchange.query)
+        record.model, record.streamed = facts.model, body.get("stream") is True
         # 4. Policy: agreement, the effective chain, the targets that this tenant may use.
-        decision = decide(serving.snapshot.rules, scope, route, asked.facts)
-        if asked.stripped:
-            decision.note("strip", Stage.PRE_REQUEST, Verdict.ALLOW, f"took out {', '.join(asked.stripped)}")
+        decision = decide(serving.snapshot.rules, scope, route, facts)
+        if stripped:
+            decision.note("strip", Stage.PRE_REQUEST, Verdict.ALLOW, f"took out {', '.join(stripped)}")
         exchange.decided(decision)
         require(decision)
         if decision.tools is not None and decision.filters_tools:
-            wire.filter_tools(asked.body, decision.tools)
+            wire.filter_tools(body, decision.tools)
         targets = pairs(decision.targets, serving.upstreams, api)
         if not targets:
             raise ModelDenied(f"no target for the model speaks `{api}`")
         record.upstream = targets[0][1].id
         # 5. No trail, no data: the decision is on disk before anything leaves for an upstream.
-        await self._platform.trail.admit(exchange.record)
+        await self._platform.trail.admit(record)
         # 6. The upstream, with its own credential and this tenant's salts; given up when the client hangs up.
         exchange.request.watch()
-        hide_usage = ask_for_usage(api, asked.body)
-        call = self._call(exchange, scope, api, asked)
-        answer, record.upstream = await self._forwarder.send(call, targets, serving.breakers, serving.triggers)
+        hide_usage = ask_for_usage(api, body)
+        salts = self._made_salts.get(scope.tenant) or self._salts(scope.tenant)
+        answer, record.upstream = await self._forwarder.send(scope, exchange, api, body, salts, targets)
         # 7. The answer, checked on its way out.
-        async with answer:
+        try:
             usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage)
+        finally:
+            answer.abort()
         # 8. The record says how it ended.
         exchange.finish(200, "completed", usage)
         self._complete(exchange)
-
-    def _call(self, exchange: Exchange, scope: TenantScope, api: Api, asked: Inspected) -> Call:
-        server = exchange.serving.snapshot.server
-        return Call(  # by position: a name for each costs as much again
-            scope.tenant,
-            api,
-            asked.body,
-            asked.model,
-            exchange.request.header_map,
-            exchange.query,
-            self._made_salts.get(scope.tenant) or self._salts(scope.tenant),
-            exchange.record.id,
-            server.answer_timeout_seconds,
-            server.stream_idle_timeout_seconds,
-        )
 
     def _salts(self, tenant: TenantId) -> Salts:
         salter = self._platform.salter
@@ -187,7 +166,8 @@ class Pipeline:
         """An unknown path is refused whoever asks; the record of it still goes to the tenant that it belongs to."""
         if exchange.scope is None and isinstance(error, NotFound | MethodNotAllowed):
             with contextlib.suppress(PartywallError):
-                await self._authenticate(exchange)
+                if self._known(exchange) is None:
+                    await self._authenticate(exchange)
 
     async def _gone(self, exchange: Exchange) -> None:
         exchange.finish(499, "client_gone")
@@ -205,6 +185,35 @@ class Pipeline:
         # Not awaited: the decision is on disk, and how it ended rides with the next commit. A failure makes the trail
         # unhealthy, and the tenant's next request is refused.
         self._platform.trail.complete(exchange.record)
+
+
+_Place = tuple[Api, str, RouteRule | None]
+"""An API, the path of its endpoint, and the document's route that leads there."""
+
+
+def _place_of_all(exchange: Exchange) -> _Place | None:
+    """Where the path leads, if it leads everybody there."""
+    if exchange.serving.snapshot.rules.routes:
+        return None
+    # The endpoints are the same for everybody, so an unknown path may be called unknown to anybody.
+    path = exchange.request.path
+    return _endpoint(exchange, path), path, None
+
+
+def _place_of(exchange: Exchange, scope: TenantScope) -> _Place:
+    """Where the document's routes lead this tenant."""
+    # Its paths may name tenants: without a credential each looks like any other, and with one, a route that leads this
+    # tenant nowhere looks like no route.
+    request, rules = exchange.request, exchange.serving.snapshot.rules
+    route = rules.routes.match(
+        request.method,
+        request.path,
+        request.header_map,
+        lambda rule: rule.upstream is None or bool(rules.available(scope, rule)),
+    )
+    path = request.path if route is None else route.endpoint_path(request.path)
+    exchange.record.route = None if route is None else route.name
+    return _endpoint(exchange, path), path, route
 
 
 def _endpoint(exchange: Exchange, path: str) -> Api:

@@ -9,8 +9,8 @@ Doesn't promise: to hold a whole stream. Events go out as they come, but for tho
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
 
 import orjson
 
@@ -36,10 +36,10 @@ def tenant_lines(request_id: str, content_type: bytes) -> bytes:
     return kind + b"\r\ncache-control: private, no-store\r\nx-request-id: " + own + b"\r\nrequest-id: " + own + b"\r\n"
 
 
-async def relay(
+def relay(
     exchange: Exchange, wire: Wire, answer: Answer, decision: Decision, *, hide_usage: bool
-) -> Usage | None:
-    """Release `answer` to the client and return what it used, if it says so.
+) -> Coroutine[Any, Any, Usage | None]:
+    """What, awaited, releases `answer` to the client and returns what it used, if it says so.
 
     `hide_usage` drops the usage-only event that we asked for and the client didn't.
 
@@ -48,12 +48,15 @@ async def relay(
         UpstreamUnavailable: it broke off, or isn't what the API promises.
     """
     if _is_event_stream(answer):
-        return await _Stream(exchange, wire, decision, hide_usage=hide_usage).relay(answer)
-    return await _whole(exchange, wire, answer, decision)
+        return _Stream(exchange, wire, decision, hide_usage=hide_usage).relay(answer)
+    return _whole(exchange, wire, answer, decision)
 
 
 async def _whole(exchange: Exchange, wire: Wire, answer: Answer, decision: Decision) -> Usage | None:
-    body = await answer.read(exchange.serving.snapshot.server.max_answer_bytes)
+    limit = exchange.serving.snapshot.server.max_answer_bytes
+    body = answer.read_at_once(limit)
+    if body is None:
+        body = await answer.read(limit)
     parsed = _object(body)
     if decision.answer_tools is not None:
         _check(decision, wire.tool_names_in_answer(parsed))

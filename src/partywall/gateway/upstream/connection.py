@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import select
-from typing import Final, NamedTuple, Protocol, cast
+from collections.abc import Coroutine
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from partywall.errors import UpstreamUnavailable
 from partywall.gateway.upstream.origin import Origin
@@ -172,10 +173,10 @@ class Connection(asyncio.Protocol):
         """
         return self.failure is None and not self._transport.is_closing() and not self._poll.poll(0)
 
-    async def exchange(
+    def exchange(
         self, head: bytes, body: bytes, *, is_head_request: bool, timeout_seconds: float
-    ) -> ResponseReader:
-        """Write a request and return when the final head of its answer has been read.
+    ) -> Coroutine[Any, Any, ResponseReader]:
+        """Write a request. What it returns is to be awaited at once, until the final head of the answer has been read.
 
         Raises:
             ClosedBeforeAnswer: the peer had closed; no byte of an answer came.
@@ -190,8 +191,8 @@ class Connection(asyncio.Protocol):
             self._transport.write(head + body)
         else:
             self._transport.writelines((head, body))
-        await self._wait(self._loop.time() + timeout_seconds, timeout_seconds, "send the headers of its answer")
-        return reader
+        deadline = self._loop.time() + timeout_seconds
+        return self._wait(reader, deadline, timeout_seconds, "send the headers of its answer")
 
     async def wait_for_body(self, reader: ResponseReader, timeout_seconds: float) -> None:
         """Return when there are body bytes to take or the body is complete.
@@ -201,7 +202,7 @@ class Connection(asyncio.Protocol):
         deadline = self._loop.time() + timeout_seconds
         while not (reader.complete or reader.buffered):
             self._resume()
-            await self._wait(deadline, timeout_seconds, "send more of its answer")
+            await self._wait(reader, deadline, timeout_seconds, "send more of its answer")
 
     def finish(self) -> None:
         """The answer was read to its end: go back to the pool if nothing is amiss, else close."""
@@ -227,8 +228,8 @@ class Connection(asyncio.Protocol):
 
     # -- Inside ---
 
-    async def _wait(self, deadline: float, limit_seconds: float, what: str) -> None:
-        """Sleep until the reader has something to say; close the connection if the sleep is broken off."""
+    async def _wait(self, reader: ResponseReader, deadline: float, limit_seconds: float, what: str) -> ResponseReader:
+        """Sleep until `reader` has something to say; close the connection if the sleep is broken off."""
         if self.failure is not None:
             raise self.failure
         if self._waiter is not None:
@@ -249,6 +250,7 @@ class Connection(asyncio.Protocol):
             self._waiter = None
         if self.failure is not None:
             raise self.failure
+        return reader
 
     def _set_alarm(self) -> None:
         # One for the connection, not one for each wait: a wait that ends in time leaves it as it is, and when it rings

@@ -34,20 +34,31 @@ class UpstreamResponse:
         if reader.complete and not reader.untaken:
             self._finish()
 
+    def read_at_once(self, limit_bytes: int) -> bytes | None:
+        """The body, if all of it has come, as it mostly has; None when `read` must wait, or has read it before.
+
+        Raises:
+            UpstreamUnavailable: it is longer than `limit_bytes`.
+        """
+        reader = self._reader
+        if self._connection is None or not reader.complete:
+            return None
+        body = reader.take()
+        if len(body) > limit_bytes:
+            raise self._too_long(limit_bytes)
+        self._finish()
+        return body
+
     async def read(self, limit_bytes: int) -> bytes:
         """The rest of the body, at once.
 
         Raises:
             UpstreamUnavailable: it is longer than `limit_bytes`, broke off or isn't HTTP (502), or it stalled (504).
         """
-        reader = self._reader
-        if reader.complete and self._connection is not None:
-            body = reader.take()
-            if len(body) > limit_bytes:
-                raise self._too_long(limit_bytes)
-            self._finish()
-            return body
-        if reader.known_bytes > limit_bytes:
+        whole = self.read_at_once(limit_bytes)
+        if whole is not None:
+            return whole
+        if self._reader.known_bytes > limit_bytes:
             raise self._too_long(limit_bytes)
         body = await self._next()
         if self._connection is None and len(body) <= limit_bytes:
