@@ -3,7 +3,8 @@
 Promises: what the document says about roots, logins, holding and rotation is what the keyring is told, and nothing
 falls back to another root. Without `root_key_file`, the root key is made at the first start, in the data directory,
 readable by its owner alone. One that the document names is never made in passing, nor one that is missing while keys
-are there that it wrapped, nor any by a command that only looks.
+are there that it wrapped, nor any by a command that only looks. What the root file in the data directory wrapped before
+the platform moved to Vault or KMS, it unwraps until it is taken away.
 
 Doesn't promise: a change of roots without a restart (`Platform.reload` refuses it).
 """
@@ -99,7 +100,8 @@ class Encrypted:
         section, alerts = self.section, self.section.key_access_alerts
         return KeyRingSettings(
             keys_dir=self.keys_dir(base=base, data_dir=data_dir),
-            root=NamedRoot.platforms(_platform_root(section, base, data_dir)),
+            root=NamedRoot.platforms(root := _platform_root(section, base, data_dir)),
+            former_roots=_former_roots(root, data_dir),
             tenant_roots={
                 tenant: NamedRoot.of_tenant(tenant, _root(root, base, tenant))
                 for tenant, root in self.tenant_roots.items()
@@ -176,6 +178,14 @@ def _platform_root(encryption: Encryption, base: Path, data_dir: Path) -> RootSe
     if encryption.root_key_file is not None:
         return FileRootSettings(base / encryption.root_key_file)
     return FileRootSettings(data_dir / _ROOT_FILE)
+
+
+def _former_roots(root: RootSettings, data_dir: Path) -> tuple[NamedRoot, ...]:
+    """The root key in the data directory, for as long as it lies there after the platform has moved to a service."""
+    path = data_dir / _ROOT_FILE
+    if isinstance(root, FileRootSettings) or not path.exists():
+        return ()
+    return (NamedRoot.platforms(FileRootSettings(path)),)
 
 
 def _make_own_root(encrypted: Encrypted, base: Path, data_dir: Path) -> None:
