@@ -66,6 +66,24 @@ def test_a_place_that_is_refused_stops_the_start(tmp_path: Path) -> None:
         asyncio.run(main())
 
 
+def test_a_closed_ring_does_nothing_more(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with ring_in(tmp_path) as ring:
+            await ring.ensure(ALPHA, who="test")
+        for act in (
+            ring.ensure(ALPHA, who="test"),
+            ring.life.rotate(ALPHA, who="test"),
+            ring.life.destroy(ALPHA, who="test"),
+            ring.life.statuses(),
+            ring.store(Store.MEMORY).index(A, "note", b"x"),
+        ):
+            with pytest.raises(KeyUnavailable, match="closed"):
+                await act
+        assert FileKeyStore(keys_dir(tmp_path)).load(ALPHA) is not None
+
+    asyncio.run(main())
+
+
 def test_check_asks_the_root(tmp_path: Path) -> None:
     async def main() -> None:
         async with ring_in(tmp_path) as ring:

@@ -10,31 +10,44 @@ Layers: `roots` wrap tenant keys · `key_store` keeps them wrapped · `holding` 
 `sealer` seals and opens with them · `life` rotates, rewraps and destroys · `uses` records · `keyring` opens it all.
 """
 
-from partywall.keys.key_store import PLATFORM, KeyStore
-from partywall.keys.keyring import KeyRing
-from partywall.keys.life import KeyStatus, KeyVersionStatus, Life, Rotations
-from partywall.keys.names import Store
-from partywall.keys.receipt import Receipt
-from partywall.keys.record_keys import RecordKeys
-from partywall.keys.reseal import Page, Resealable, ResealProgress, SealedRecord, reseal_all
-from partywall.keys.roots import (
-    AppRoleAuth,
-    AwsCredentials,
-    AwsKmsRootSettings,
-    FileRoot,
-    FileRootSettings,
-    KubernetesAuth,
-    Root,
-    RootSettings,
-    TokenAuth,
-    VaultAuth,
-    VaultRootSettings,
-)
-from partywall.keys.settings import BusinessHours, KeyRingSettings, NamedRoot
-from partywall.keys.store_keys import PlatformKeys, StoreKeys
-from partywall.keys.use_alerts import KeyAlarm, KeyAlarmKind
-from partywall.keys.use_files import AuditedUses, read_uses
-from partywall.keys.uses import KeyUse, Operation
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from partywall.keys.key_store import PLATFORM, KeyStore
+    from partywall.keys.keyring import KeyRing
+    from partywall.keys.life import KeyStatus, KeyVersionStatus, Life, Rotations
+    from partywall.keys.names import Store
+    from partywall.keys.receipt import Receipt
+    from partywall.keys.record_keys import RecordKeys
+    from partywall.keys.reseal import Page, Resealable, ResealProgress, SealedRecord, reseal_all
+    from partywall.keys.roots import (
+        AppRoleAuth,
+        AwsCredentials,
+        AwsKmsRootSettings,
+        FileRoot,
+        FileRootSettings,
+        KubernetesAuth,
+        Root,
+        RootSettings,
+        TokenAuth,
+        VaultAuth,
+        VaultRootSettings,
+    )
+    from partywall.keys.settings import BusinessHours, KeyRingSettings, NamedRoot
+    from partywall.keys.store_keys import PlatformKeys, StoreKeys
+    from partywall.keys.tenant_box import (
+        is_tenant_box,
+        new_tenant_box_keys,
+        open_by_tenant,
+        seal_to_tenant,
+        tenant_box_public_key,
+    )
+    from partywall.keys.use_alerts import KeyAlarm, KeyAlarmKind
+    from partywall.keys.use_files import AuditedUses, read_uses
+    from partywall.keys.uses import KeyUse, Operation
 
 __all__ = [
     "PLATFORM",
@@ -72,6 +85,84 @@ __all__ = [
     "TokenAuth",
     "VaultAuth",
     "VaultRootSettings",
+    "is_tenant_box",
+    "new_tenant_box_keys",
+    "open_by_tenant",
     "read_uses",
     "reseal_all",
+    "seal_to_tenant",
+    "tenant_box_public_key",
 ]
+
+_NAMES: Final = {
+    "key_store": (
+        "PLATFORM",
+        "KeyStore",
+    ),
+    "keyring": ("KeyRing",),
+    "life": (
+        "KeyStatus",
+        "KeyVersionStatus",
+        "Life",
+        "Rotations",
+    ),
+    "names": ("Store",),
+    "receipt": ("Receipt",),
+    "record_keys": ("RecordKeys",),
+    "reseal": (
+        "Page",
+        "Resealable",
+        "ResealProgress",
+        "SealedRecord",
+        "reseal_all",
+    ),
+    "roots": (
+        "AppRoleAuth",
+        "AwsCredentials",
+        "AwsKmsRootSettings",
+        "FileRoot",
+        "FileRootSettings",
+        "KubernetesAuth",
+        "Root",
+        "RootSettings",
+        "TokenAuth",
+        "VaultAuth",
+        "VaultRootSettings",
+    ),
+    "settings": (
+        "BusinessHours",
+        "KeyRingSettings",
+        "NamedRoot",
+    ),
+    "store_keys": (
+        "PlatformKeys",
+        "StoreKeys",
+    ),
+    "tenant_box": (
+        "is_tenant_box",
+        "new_tenant_box_keys",
+        "open_by_tenant",
+        "seal_to_tenant",
+        "tenant_box_public_key",
+    ),
+    "use_alerts": (
+        "KeyAlarm",
+        "KeyAlarmKind",
+    ),
+    "use_files": (
+        "AuditedUses",
+        "read_uses",
+    ),
+    "uses": (
+        "KeyUse",
+        "Operation",
+    ),
+}
+_HOMES: Final = {name: f"partywall.keys.{home}" for home, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is asked for (PEP 562): a client with a tenant box needs nothing of a server."""
+    if name not in _HOMES:
+        raise AttributeError(f"module `partywall.keys` has no attribute `{name}`")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -83,17 +83,25 @@ class Flights:
 class Helpers:
     """A few threads of our own, so that a lock that is held never delays what others do with the loop's threads."""
 
-    __slots__ = ("_pool",)
+    __slots__ = ("_closed", "_pool")
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(_HELPERS, thread_name_prefix="partywall-keys")
+        self._closed = False
 
     async def run(self, work: Callable[[], _T]) -> _T:
-        """What `work` returns. It runs to its end even when the waiter is cancelled."""
+        """What `work` returns. It runs to its end even when the waiter is cancelled.
+
+        Raises:
+            KeyUnavailable: the keyring was closed.
+        """
+        if self._closed:
+            raise KeyUnavailable("the keyring was closed")
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
     def close(self) -> None:
         """Take on nothing more."""
+        self._closed = True
         self._pool.shutdown(wait=False)
 
 

@@ -61,32 +61,12 @@ class KeyRing:
         self._helpers = Helpers()
         self._wrapping = Wrapping(settings)
         files = key_store or FileKeyStore(settings.keys_dir, shred_ledger=settings.shred_ledger)
-        self._uses = UseLog(
-            UseFiles(settings.keys_dir),
-            Alerts(
-                service,
-                on_alarm,
-                expected_services=settings.expected_services,
-                business_hours=settings.business_hours,
-            ),
-            self._helpers,
-            service=service,
-            log_uses=settings.log_uses,
-            clocks=self._clocks,
-        )
+        alerts = Alerts(service, on_alarm, settings)
+        self._uses = UseLog(UseFiles(settings.keys_dir), alerts, self._helpers, service, settings, self._clocks)
         self._holding = Holding(files, self._wrapping, self._uses, self._helpers, settings, self._clocks)
         self._sealers: dict[Store, Sealer] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self.life = Life(
-            files,
-            self._wrapping,
-            self._holding,
-            self._uses,
-            self._helpers,
-            self._clocks,
-            auto_rotate_days=settings.auto_rotate_days,
-            min_decryption_version=settings.min_decryption_version,
-        )
+        self.life = Life(files, self._wrapping, self._holding, self._uses, self._helpers, settings, self._clocks)
         """Rotating, rewrapping, destroying: for operators and timers, not for requests."""
 
     @classmethod

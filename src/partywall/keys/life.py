@@ -23,6 +23,7 @@ from partywall.keys.flights import Helpers
 from partywall.keys.holding import Holding
 from partywall.keys.key_store import KeyStore
 from partywall.keys.receipt import Receipt
+from partywall.keys.settings import KeyRingSettings
 from partywall.keys.use_log import UseLog
 from partywall.keys.uses import Operation
 from partywall.keys.wrapped import TenantKeys
@@ -80,10 +81,8 @@ class Life:
         holding: Holding,
         uses: UseLog,
         helpers: Helpers,
+        settings: KeyRingSettings,
         clocks: Clocks,
-        *,
-        auto_rotate_days: int | None,
-        min_decryption_version: int,
     ) -> None:
         self._store = key_store
         self._wrapping = wrapping
@@ -91,8 +90,8 @@ class Life:
         self._uses = uses
         self._helpers = helpers
         self._clocks = clocks
-        self._auto_rotate_days = auto_rotate_days
-        self._min_decryption_version = min_decryption_version
+        self._auto_rotate_days = settings.auto_rotate_days
+        self._min_decryption_version = settings.min_decryption_version
 
     async def statuses(self) -> tuple[KeyStatus, ...]:
         """Everybody who has a key or had one, in the order of their ids.

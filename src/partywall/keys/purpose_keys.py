@@ -31,7 +31,8 @@ _NONCE_START: Final = bytes(4)
 _LABEL: Final = b"partywall/record/v1"
 _FIELDS: Final = 6
 _AAD_START: Final = _U32(_FIELDS) + field(_LABEL) + _U32(HEADER_BYTES)
-_LENGTHS: Final = tuple(_U32(length) for length in range(256))
+_MOST_LENGTHS: Final = 256
+_LENGTHS: Final = tuple(_U32(length) for length in range(_MOST_LENGTHS))
 _join = b"".join
 
 split = struct.Struct(f"{5 + EPOCH_BYTES}s8s{KEY_BYTES}s").unpack_from
@@ -49,8 +50,9 @@ class Epoch:
     def __init__(self, material: bytearray, *, tenant: TenantId, store: str, key_version: int) -> None:
         epoch = os.urandom(EPOCH_BYTES)
         self.data_key = DataKey.derive(material, tenant=tenant, store=store, key_version=key_version, epoch=epoch)
-        # INVARIANT: no number comes twice in an epoch, not even to two threads: one step of C, not a read and a write.
-        self.next_counter: Callable[[], int] = itertools.count().__next__
+        # INVARIANT: no number comes twice in an epoch, not even to two threads: C counts, without a read and a write.
+        self.next_counter: Callable[[], bytes] = map(_COUNTER, itertools.count()).__next__
+        """The next number, as it stands in the header."""
 
 
 class _PurposeKey:
@@ -94,8 +96,9 @@ class SealingKey(_PurposeKey):
         record = record_id.encode()
         if not record or len(plaintext) > LONGEST_PLAINTEXT_BYTES:
             raise self._refusal(record_id, plaintext)
-        counter = _COUNTER(self._next_counter())
-        aad = _join((self._before, counter, self._after, _length(record), record))
+        counter = self._next_counter()
+        length = _LENGTHS[size] if (size := len(record)) < _MOST_LENGTHS else _U32(size)
+        aad = _join((self._before, counter, self._after, length, record))
         return _join((self._name, counter, self._commitment, self._encrypt(_NONCE_START + counter, plaintext, aad)))
 
     def _refusal(self, record_id: str, plaintext: bytes) -> ValueError | PayloadTooLarge:
@@ -123,7 +126,8 @@ class OpeningKey(_PurposeKey):
         """
         record = record_id.encode()
         if compare_digest(commitment, self._commitment):
-            aad = _join((self._before, counter, self._after, _length(record), record))
+            length = _LENGTHS[size] if (size := len(record)) < _MOST_LENGTHS else _U32(size)
+            aad = _join((self._before, counter, self._after, length, record))
             try:
                 return self._decrypt(_NONCE_START + counter, sealed[HEADER_BYTES:], aad)
             except (InvalidTag, OverflowError):
@@ -136,8 +140,3 @@ class OpeningKey(_PurposeKey):
             purpose=self._purpose,
             record_id=record_id,
         )
-
-
-def _length(record: bytes) -> bytes:
-    length = len(record)
-    return _LENGTHS[length] if length < len(_LENGTHS) else _U32(length)

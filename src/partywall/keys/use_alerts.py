@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from partywall.keys.settings import BusinessHours
+from partywall.keys.settings import KeyRingSettings
 from partywall.keys.uses import KeyUse
 from partywall.tenancy import TenantId
 
@@ -57,18 +57,11 @@ class Alerts:
 
     __slots__ = ("_expected", "_hours", "_last", "_on_alarm", "_service")
 
-    def __init__(
-        self,
-        service: str,
-        on_alarm: Callable[[KeyAlarm], None],
-        *,
-        expected_services: frozenset[str] | None,
-        business_hours: BusinessHours | None,
-    ) -> None:
+    def __init__(self, service: str, on_alarm: Callable[[KeyAlarm], None], settings: KeyRingSettings) -> None:
         self._service = service
         self._on_alarm = on_alarm
-        self._expected = expected_services is None or service in expected_services
-        self._hours = business_hours
+        self._expected = settings.expected_services is None or service in settings.expected_services
+        self._hours = settings.business_hours
         self._last: dict[tuple[TenantId, KeyAlarmKind], float] = {}
 
     def look_at(self, uses: Iterable[KeyUse]) -> None:

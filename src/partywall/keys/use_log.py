@@ -20,6 +20,7 @@ from typing import Final
 from partywall.errors import KeyUnavailable
 from partywall.keys.clocks import Clocks
 from partywall.keys.flights import Flights, Helpers
+from partywall.keys.settings import KeyRingSettings
 from partywall.keys.use_alerts import Alerts, KeyAlarmKind
 from partywall.keys.use_files import UseFiles
 from partywall.keys.uses import KeyUse, Operation, Tallies
@@ -45,9 +46,8 @@ class UseLog:
         files: UseFiles,
         alerts: Alerts,
         helpers: Helpers,
-        *,
         service: str,
-        log_uses: bool,
+        settings: KeyRingSettings,
         clocks: Clocks,
     ) -> None:
         self.faults: dict[TenantId, str] = {}
@@ -58,7 +58,7 @@ class UseLog:
         self._files = files
         self._alerts = alerts
         self._helpers = helpers
-        self._log_uses = log_uses
+        self._log_uses = settings.log_uses
         self._clocks = clocks
         self._tallies: list[Tallies] = []
         self._waiting: dict[TenantId, _Kinds] = defaultdict(dict)
