@@ -113,7 +113,7 @@ class UseFiles:
             folding.replace(newest)
 
 
-def read_uses(keys_dir: Path, tenant: TenantId, *, since: float = 0.0) -> AuditedUses:
+def read_uses(keys_dir: Path, tenant: TenantId, since: float = 0.0) -> AuditedUses:
     """What was done with a tenant's keys at `since` (Unix seconds) or later, for `partywall keys audit`. Blocks.
 
     Raises:
