@@ -25,7 +25,7 @@ from partywall.cli.options import (
     since,
     tenant_id,
 )
-from partywall.cli.sealed_records import RecordKeys, keys_of_records
+from partywall.cli.sealed_records import ReadingKeys, keys_of_records
 from partywall.errors import ConfigError
 from partywall.tenancy import TenantId
 from partywall.trail import Alarm, DecisionRecord, Follower, NothingToOpenWith, TrailReader, Verdict, View
@@ -114,7 +114,7 @@ def export(
 @contextmanager
 def _reading(
     config: Path | None, data_dir: Path, tenant: TenantId | None, *, platform: bool
-) -> Iterator[tuple[View, RecordKeys]]:
+) -> Iterator[tuple[View, ReadingKeys]]:
     """The decisions that were asked for, and the keys that open them."""
     if tenant is not None and platform:
         raise click.UsageError("--tenant and --platform exclude each other")

@@ -21,11 +21,11 @@ from partywall.platform.encryption import Encrypted
 from partywall.platform.opening import record_opener
 from partywall.trail import Opener
 
-__all__ = ["RecordKeys", "keys_of_records"]
+__all__ = ["ReadingKeys", "keys_of_records"]
 
 
 @dataclass(frozen=True)
-class RecordKeys:
+class ReadingKeys:
     """What opens decision records, if anything does."""
 
     opener: Opener | None
@@ -36,7 +36,7 @@ class RecordKeys:
 
 
 @contextmanager
-def keys_of_records(config: Path | None, data_dir: Path) -> Iterator[RecordKeys]:
+def keys_of_records(config: Path | None, data_dir: Path) -> Iterator[ReadingKeys]:
     """The keys of the document that was named, or that the directory was last served with.
 
     Raises:
@@ -49,14 +49,14 @@ def keys_of_records(config: Path | None, data_dir: Path) -> Iterator[RecordKeys]
     except ConfigError:
         if config is not None:
             raise
-        yield RecordKeys(None, f"the document {document} can't be read", time.sleep)
+        yield ReadingKeys(None, f"the document {document} can't be read", time.sleep)
         return
     if encrypted is None:
-        yield RecordKeys(None, f"the document {document} has no `encryption`", time.sleep)
+        yield ReadingKeys(None, f"the document {document} has no `encryption`", time.sleep)
         return
     keys_dir = encrypted.keys_dir(base=document.parent, data_dir=data_dir)
     if not keys_dir.is_dir():
-        yield RecordKeys(None, f"{keys_dir} holds no keys", time.sleep)
+        yield ReadingKeys(None, f"{keys_dir} holds no keys", time.sleep)
         return
     with record_opener(
         encrypted,
@@ -66,7 +66,7 @@ def keys_of_records(config: Path | None, data_dir: Path) -> Iterator[RecordKeys]
         requestor=operator(),
         on_alarm=_alarm,
     ) as opener:
-        yield RecordKeys(opener, "", opener.pause)
+        yield ReadingKeys(opener, "", opener.pause)
 
 
 def _alarm(alarm: KeyAlarm) -> None:
