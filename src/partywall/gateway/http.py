@@ -194,6 +194,10 @@ class Request:
         self._is_watched = True
         self._link.hold(held=False)  # who isn't read from can't be seen to leave
 
+    def unwatch(self) -> None:
+        """From now on the task runs to its end, whoever reads what it writes."""
+        self._is_watched = False
+
     def was_left(self) -> bool:
         """Whether the cancellation just caught was the watch's. It is then forgotten, unless another came with it."""
         self._is_watched = False

@@ -148,6 +148,7 @@ class Pipeline:
 
     async def _refuse(self, exchange: Exchange, error: PartywallError) -> None:
         """Record the refusal, then tell the client; it is refused whether or not that can be recorded."""
+        exchange.request.unwatch()
         await self._identify_for_the_record(exchange, error)
         exchange.refused(error)
         try:
