@@ -187,6 +187,25 @@ def test_the_running_request_hears_of_the_end_behind_others() -> None:
     assert asyncio.run(main()) == "gone"
 
 
+def test_a_task_that_is_not_watched_any_more_runs_to_its_end() -> None:
+    async def main() -> str:
+        heard: asyncio.Queue[str] = asyncio.Queue()
+
+        async def app(request: Request, _responder: Responder) -> None:
+            request.watch()
+            request.unwatch()
+            await asyncio.sleep(SECONDS)
+            heard.put_nowait("done" if request.gone else "nobody left")
+
+        async with served(app) as (_, writer):
+            writer.write(GET)
+            await asyncio.sleep(SECONDS / 5)
+            writer.close()
+            return await asyncio.wait_for(heard.get(), 5)
+
+    assert asyncio.run(main()) == "done"
+
+
 def test_trailers_go_nowhere() -> None:
     async def app(request: Request, responder: Responder) -> None:
         await request.body(limit_bytes=100, timeout_seconds=5)
