@@ -222,6 +222,7 @@ def test_one_that_the_document_names_is_never_made(tmp_path: Path, served_before
         opens(document, tmp_path / "data")
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "named.key").exists()
+    assert (tmp_path / "data/root.key").exists() is served_before
 
 
 def test_while_it_is_gone_keys_are_used_for_their_time_and_then_refused(tmp_path: Path) -> None:

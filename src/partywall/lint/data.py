@@ -145,7 +145,6 @@ encryption: {key_strategy: per_tenant}
 encryption: {key_strategy: per_tenant, encrypted_per_tenant: [conversation_logs, agent_memory, audit_logs]}
 """),
         check=_nothing_sealed,
-        also=_NOT_BUILT,
     ),
     Rule(
         id="shared-store-unsealed",
@@ -213,6 +212,5 @@ encryption: {encrypted_per_tenant: [agent_memory], key_access_logging: false}
 encryption: {encrypted_per_tenant: [agent_memory], key_access_logging: true}
 """),
         check=_use_unrecorded,
-        also=_NOT_BUILT,
     ),
 )
