@@ -18,7 +18,7 @@ Records = dict[str, bytes]
 
 
 class Shelf:
-    """A store of two tenants' records, in memory; three to a page."""
+    """A store of two tenants' records, in memory, which shows alpha's to the resealing; three to a page."""
 
     def __init__(self) -> None:
         self.records: dict[TenantId, Records] = {ALPHA: {}, BETA: {}}
@@ -30,16 +30,16 @@ class Shelf:
             record = f"n{n:02}"
             self.records[scope.tenant][record] = await keys.seal(scope, "note", record, record.encode())
 
-    async def page(self, scope: TenantScope, after: str | None) -> Page:
+    async def page(self, after: str | None) -> Page:
         self.pages.append(after)
         if after is not None and after == self.stop_at:
             raise KeyboardInterrupt
-        mine = sorted(self.records[scope.tenant].items())
+        mine = sorted(self.records[ALPHA].items())
         found = [SealedRecord(name, "note", sealed) for name, sealed in mine if after is None or name > after][:3]
         return Page(found, found[-1].record_id if len(found) == 3 else None)
 
-    async def replace(self, scope: TenantScope, record: SealedRecord, sealed: bytes) -> bool:
-        mine = self.records[scope.tenant]
+    async def replace(self, record: SealedRecord, sealed: bytes) -> bool:
+        mine = self.records[ALPHA]
         if mine[record.record_id] != record.sealed:
             return False
         mine[record.record_id] = sealed
@@ -56,7 +56,7 @@ def checkpoint(folder: Path) -> Path:
 async def run(ring: KeyRing, shelf: Shelf, folder: Path) -> tuple[ResealProgress, list[ResealProgress]]:
     seen: list[ResealProgress] = []
     path = checkpoint(folder)
-    done = await reseal_all(ring.store(Store.MEMORY), A, shelf, checkpoint=path, progress=seen.append)
+    done = await reseal_all(ring.store(Store.MEMORY).of(A), shelf, checkpoint=path, progress=seen.append)
     assert not path.exists()
     return done, seen
 
@@ -141,10 +141,10 @@ def test_what_somebody_wrote_meanwhile_stays(tmp_path: Path) -> None:
             await ring.life.rotate(ALPHA, who="x")
             replace = shelf.replace
 
-            async def racing(scope: TenantScope, record: SealedRecord, sealed: bytes) -> bool:
+            async def racing(record: SealedRecord, sealed: bytes) -> bool:
                 if record.record_id == "n04" and record.sealed != old:
                     shelf.records[ALPHA]["n04"] = old  # still under the old version
-                return await replace(scope, record, sealed)
+                return await replace(record, sealed)
 
             shelf.replace = racing  # type: ignore[method-assign]  # somebody else writes between page and replace
             done, _ = await run(ring, shelf, tmp_path)
@@ -180,10 +180,10 @@ def test_a_rotation_meanwhile_means_another_pass(tmp_path: Path) -> None:
             await ring.life.rotate(ALPHA, who="x")
             page = shelf.page
 
-            async def rotating(scope: TenantScope, after: str | None) -> Page:
+            async def rotating(after: str | None) -> Page:
                 if shelf.pages == [None]:
                     await ring.life.rotate(ALPHA, who="x")
-                return await page(scope, after)
+                return await page(after)
 
             shelf.page = rotating  # type: ignore[method-assign]  # somebody rotates between two pages
             await run(ring, shelf, tmp_path)

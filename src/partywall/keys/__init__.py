@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         seal_to_tenant,
         tenant_box_public_key,
     )
+    from partywall.keys.tenant_keys import TenantStoreKeys
     from partywall.keys.use_alerts import KeyAlarm, KeyAlarmKind
     from partywall.keys.use_files import AuditedUses, read_uses
     from partywall.keys.uses import KeyUse, Operation
@@ -82,6 +83,7 @@ __all__ = [
     "SealedRecord",
     "Store",
     "StoreKeys",
+    "TenantStoreKeys",
     "TokenAuth",
     "VaultAuth",
     "VaultRootSettings",
@@ -145,6 +147,7 @@ _NAMES: Final = {
         "seal_to_tenant",
         "tenant_box_public_key",
     ),
+    "tenant_keys": ("TenantStoreKeys",),
     "use_alerts": (
         "KeyAlarm",
         "KeyAlarmKind",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from partywall.keys.key_store import PLATFORM
 from partywall.keys.sealer import Sealer
+from partywall.keys.tenant_keys import TenantStoreKeys
 from partywall.tenancy import TenantId
 
 __all__ = ["RecordKeys"]
@@ -23,6 +24,10 @@ class RecordKeys:
     def __init__(self, sealer: Sealer, requestor: str) -> None:
         self._sealer = sealer
         self._requestor = requestor
+
+    def of(self, tenant: TenantId | None) -> TenantStoreKeys:
+        """One tenant's alone, for a worker that goes through its records."""
+        return TenantStoreKeys(self._sealer, tenant or PLATFORM, self._requestor)
 
     def try_seal(self, tenant: TenantId | None, half: str, record_id: str, plaintext: bytes) -> bytes | None:
         """Seal, if the tenant's key is held; None when it must be had first.

@@ -20,9 +20,8 @@ from typing import Final, NamedTuple, Protocol
 
 from partywall.errors import KeyUnavailable, SealBroken
 from partywall.keys import private_files as files
-from partywall.keys.store_keys import StoreKeys
 from partywall.keys.strict import Fields, parse
-from partywall.tenancy import TenantScope
+from partywall.keys.tenant_keys import TenantStoreKeys
 
 __all__ = ["Page", "ResealProgress", "Resealable", "SealedRecord", "reseal_all"]
 
@@ -48,12 +47,12 @@ class Page(NamedTuple):
 
 
 class Resealable(Protocol):
-    """A store whose records can be sealed anew. Both calls see the records of the scope's tenant alone."""
+    """One tenant's records in one store, which can be sealed anew."""
 
-    async def page(self, scope: TenantScope, after: str | None) -> Page:
+    async def page(self, after: str | None) -> Page:
         """The records that follow; the first ones for None. A record that stays is on some page."""
 
-    async def replace(self, scope: TenantScope, record: SealedRecord, sealed: bytes) -> bool:
+    async def replace(self, record: SealedRecord, sealed: bytes) -> bool:
         """Put `sealed` in the record's place, if it is still `record`; False, and nothing done, if not."""
 
 
@@ -82,14 +81,13 @@ class _Checkpoint:
 
 
 async def reseal_all(
-    keys: StoreKeys,
-    scope: TenantScope,
+    keys: TenantStoreKeys,
     records: Resealable,
     *,
     checkpoint: Path,
     progress: Callable[[ResealProgress], None],
 ) -> ResealProgress:
-    """Bring all records of the scope's tenant in one store to its current key. `progress` is called after each page.
+    """Bring all records of one tenant in one store to its current key. `progress` is called after each page.
 
     `checkpoint` lies in a folder that its owner alone can read; it is deleted in the end.
 
@@ -97,21 +95,20 @@ async def reseal_all(
         KeyUnavailable: the key can't be had, or the records change too fast. Run it again; it goes on where it was.
         OSError: the checkpoint can't be written.
     """
-    state = await _start(keys, scope, checkpoint)
+    state = await _start(keys, checkpoint)
     for _ in range(_MOST_PASSES):
-        state = await _pass(keys, scope, records, state, checkpoint, progress)
-        version = await keys.key_version(scope)
+        state = await _pass(keys, records, state, checkpoint, progress)
+        version = await keys.key_version()
         if version == state.key_version and not state.done.changed:
             await asyncio.to_thread(checkpoint.unlink, missing_ok=True)
             return state.done
         again = replace(state.done, changed=0, broken=0, broken_ids=())  # the next pass meets those again
         state = replace(state, key_version=version, after=None, done=again)
-    raise KeyUnavailable(f"the records of `{scope.tenant}` in `{keys.name}` changed in each of {_MOST_PASSES} passes")
+    raise KeyUnavailable(f"the records of `{keys.tenant}` in `{keys.store}` changed in each of {_MOST_PASSES} passes")
 
 
 async def _pass(
-    keys: StoreKeys,
-    scope: TenantScope,
+    keys: TenantStoreKeys,
     records: Resealable,
     state: _Checkpoint,
     checkpoint: Path,
@@ -119,10 +116,10 @@ async def _pass(
 ) -> _Checkpoint:
     """From where `state` stands to the last page."""
     while True:
-        page = await records.page(scope, state.after)
+        page = await records.page(state.after)
         done = state.done
         for record in page.records:
-            done = await _one(keys, scope, records, record, done)
+            done = await _one(keys, records, record, done)
         state = replace(state, after=page.after, done=done)
         progress(done)
         if page.after is None:
@@ -131,26 +128,26 @@ async def _pass(
 
 
 async def _one(
-    keys: StoreKeys, scope: TenantScope, records: Resealable, record: SealedRecord, done: ResealProgress
+    keys: TenantStoreKeys, records: Resealable, record: SealedRecord, done: ResealProgress
 ) -> ResealProgress:
     done = replace(done, seen=done.seen + 1)
     try:
-        if not keys.needs_reseal(scope, record.sealed):
+        if not keys.needs_reseal(record.sealed):
             return replace(done, current=done.current + 1)
-        plaintext = await keys.open(scope, record.purpose, record.record_id, record.sealed)
+        plaintext = await keys.open(record.purpose, record.record_id, record.sealed)
     except SealBroken:
         named = (*done.broken_ids, record.record_id)[:_MOST_NAMED]
         return replace(done, broken=done.broken + 1, broken_ids=named)
-    sealed = await keys.seal(scope, record.purpose, record.record_id, plaintext)
-    if await records.replace(scope, record, sealed):
+    sealed = await keys.seal(record.purpose, record.record_id, plaintext)
+    if await records.replace(record, sealed):
         return replace(done, resealed=done.resealed + 1)
     return replace(done, changed=done.changed + 1)
 
 
-async def _start(keys: StoreKeys, scope: TenantScope, path: Path) -> _Checkpoint:
+async def _start(keys: TenantStoreKeys, path: Path) -> _Checkpoint:
     """Where an earlier run stopped, if it ran for the same tenant, store and key version; else the beginning."""
-    version = await keys.key_version(scope)
-    fresh = _Checkpoint(scope.tenant, keys.name, version, None, ResealProgress())
+    version = await keys.key_version()
+    fresh = _Checkpoint(keys.tenant, keys.store, version, None, ResealProgress())
     data = await asyncio.to_thread(files.read, path)
     if data is None:
         return fresh

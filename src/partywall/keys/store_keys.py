@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from partywall.keys.key_store import PLATFORM
 from partywall.keys.sealer import Sealer
+from partywall.keys.tenant_keys import TenantStoreKeys
 from partywall.tenancy import TenantScope
 
 __all__ = ["PlatformKeys", "StoreKeys"]
@@ -69,6 +70,12 @@ class StoreKeys:
         if type(scope) is not TenantScope:
             raise _not_a_scope(scope)
         return self._sealer.index(scope.tenant, scope.credential_id, purpose, value)
+
+    def of(self, scope: TenantScope) -> TenantStoreKeys:
+        """This tenant's alone, for a worker that goes through its records."""
+        if type(scope) is not TenantScope:
+            raise _not_a_scope(scope)
+        return TenantStoreKeys(self._sealer, scope.tenant, scope.credential_id)
 
     @property
     def name(self) -> str:
