@@ -63,6 +63,7 @@ def test_every_field_arrives(tmp_path: Path) -> None:
         {
             "root_key_file": "here.key",
             "keys_dir": "wrapped",
+            "shred_ledger": "ledger/destroyed.jsonl",
             "rotation_policy": {"auto_rotate_days": 7, "min_decryption_version": 3},
             "hold_seconds": 5,
             "hold_uses": 500,
@@ -79,6 +80,7 @@ def test_every_field_arrives(tmp_path: Path) -> None:
         },
     )
     assert told.keys_dir == tmp_path / "wrapped"
+    assert told.shred_ledger == tmp_path / "ledger/destroyed.jsonl"
     assert told.root.settings == FileRootSettings(tmp_path / "here.key")
     assert (told.hold_seconds, told.hold_uses) == (5, 500)
     assert (told.auto_rotate_days, told.min_decryption_version) == (7, 3)

@@ -129,6 +129,10 @@ class Encryption(Section):
         default=None,
         description="Folder of the wrapped keys, backed up apart from data; `keys` in the data directory when left out.",
     )
+    shred_ledger: str | None = Field(
+        default=None,
+        description="File that remembers destroyed keys; among the keys when left out. Kept apart, no restored backup revives one.",
+    )
     rotation_policy: RotationPolicy | None = Field(
         default=None, description="When keys are rotated; `vault_config` may say it in its own place."
     )

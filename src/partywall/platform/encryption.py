@@ -102,6 +102,7 @@ class Encrypted:
             keys_dir=self.keys_dir(base=base, data_dir=data_dir),
             root=NamedRoot.platforms(root := _platform_root(section, base, data_dir)),
             former_roots=_former_roots(root, data_dir),
+            shred_ledger=None if section.shred_ledger is None else base / section.shred_ledger,
             tenant_roots={
                 tenant: NamedRoot.of_tenant(tenant, _root(root, base, tenant))
                 for tenant, root in self.tenant_roots.items()
