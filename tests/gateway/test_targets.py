@@ -8,8 +8,8 @@ import pytest
 
 from partywall.config.providers import Target
 from partywall.errors import CredentialUnavailable
-from partywall.platform.secrets import SecretResolver
 from partywall.gateway.targets import Upstream, compile_targets
+from partywall.platform.secrets import SecretResolver
 
 BY_VARIABLE = {"secret_key_ref": {"env": "ALPHAS_KEY"}}
 
