@@ -89,8 +89,8 @@ class SecretResolver:
                 return self._from_file(ref.locator)
             case SecretKind.VAULT | SecretKind.STORE:
                 raise CredentialUnavailable(
-                    f"secret_key_ref `{ref.kind}: {ref.locator}` needs the store of credentials, which isn't there yet; "
-                    "use `env` or `file`"
+                    f"secret_key_ref `{ref.kind}: {ref.locator}` needs the store of credentials, which isn't there "
+                    "yet; use `env` or `file`"
                 )
 
     def _from_environment(self, name: str) -> Secret:

@@ -1,0 +1,80 @@
+"""Any two walls may fall: with each one, and each pair, taken away, no foreign byte crosses, and the alarm sounds."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.stores.fallen import ALL_BUT_ALL, EVERYTHING, without
+from tests.stores.houses import ALPHA, BACKENDS, BETA, House, house_in, scope_of
+from tests.stores.uses import NAMES, USES
+
+from partywall.stores import Wall
+
+A, B = scope_of(ALPHA), scope_of(BETA)
+ALPHAS, BETAS = "planted-by-alpha", "planted-by-beta"
+
+
+async def crossed(house: House, store: str) -> str:
+    """Both tenants store; then the walls fall, and beta looks for everything, by alpha's ids as well."""
+    use = USES[store]
+    ids = await use.plant(house.stores, A, ALPHAS)
+    own = await use.plant(house.stores, B, BETAS)
+    house.looking = True
+    return " ".join(await use.look(house.stores, B, [*own, *ids]))
+
+
+def foreign(store: str, seen: str) -> bool:
+    """Whether something of alpha's came back. A session holds no text; being valid is what would cross."""
+    if store == "sessions":
+        return seen.count("Session(") > len(NAMES)
+    return ALPHAS in seen
+
+
+@pytest.mark.parametrize("kind", BACKENDS)
+@pytest.mark.parametrize("store", USES)
+@pytest.mark.parametrize("fallen", ALL_BUT_ALL, ids=lambda fallen: "+".join(fallen) or "none")
+def test_any_two_walls_may_fall(tmp_path: Path, kind: str, store: str, fallen: tuple[str, ...]) -> None:
+    async def main() -> None:
+        async with house_in(tmp_path, kind, without(fallen)) as house:
+            seen = await crossed(house, store)
+            assert not foreign(store, seen)
+            if "placement" in fallen:
+                assert house.alarms
+                assert {alarm.tenant for alarm in house.alarms} <= {ALPHA, BETA}
+                assert not any(ALPHAS in str(alarm) for alarm in house.alarms)
+            else:
+                assert house.alarms == []
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("store", USES)
+@pytest.mark.parametrize("fallen", EVERYTHING, ids="+".join)
+def test_the_harness_can_fail(tmp_path: Path, store: str, fallen: tuple[str, ...]) -> None:
+    """With all three gone, alpha's bytes do reach beta: the walls above are what kept them."""
+
+    async def main() -> None:
+        async with house_in(tmp_path, "memory", without(fallen)) as house:
+            assert foreign(store, await crossed(house, store))
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("fallen", "stopped_by"),
+    [
+        (("placement",), {Wall.PLACEMENT}),
+        (("placement", "verification"), {Wall.CRYPTOGRAPHY}),
+        (("placement", "null key"), {Wall.PLACEMENT, Wall.VERIFICATION}),
+    ],
+    ids=str,
+)
+def test_the_alarm_names_the_wall_that_held(tmp_path: Path, fallen: tuple[str, ...], stopped_by: set[Wall]) -> None:
+    async def main() -> None:
+        async with house_in(tmp_path, "memory", without(fallen)) as house:
+            await crossed(house, "vault")
+            assert {alarm.wall for alarm in house.alarms} == stopped_by
+
+    asyncio.run(main())
