@@ -1,13 +1,12 @@
 """Walls that have fallen: each of the three as it would be if somebody forgot it.
 
 placement      the predicate is gone: every read returns the other tenants' rows, before the caller's own
-cryptography   "null key": nothing is sealed, and hashes know no tenant; or "any key": whoever's key opens it opens it
+cryptography   "null key": nothing is sealed, and hashes know no tenant; or "one key": whoever's key opens it opens it
 verification   whatever opens passes
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Sequence
 from itertools import chain, combinations
@@ -16,7 +15,6 @@ from typing import Final
 from tests.stores.houses import ALPHA, BETA, House, WallsOf, scope_of
 from tests.stores.memory_backend import MemoryPartition
 
-from partywall.errors import SealBroken
 from partywall.keys import Store
 from partywall.stores.backends.base import Change, Partition, Row
 from partywall.stores.backends.sqlite import SqlitePartition
@@ -29,12 +27,12 @@ __all__ = ["ALL_BUT_ALL", "EVERYTHING", "without"]
 _WALLS: Final = ("placement", "verification", "null key")
 ALL_BUT_ALL: Final = [
     *chain.from_iterable(combinations(_WALLS, count) for count in range(3)),
-    ("any key",),
-    ("placement", "any key"),
-    ("any key", "verification"),
+    ("one key",),
+    ("placement", "one key"),
+    ("one key", "verification"),
 ]
 """Every wall and every pair of them, cryptography in two ways."""
-EVERYTHING: Final = [_WALLS, ("placement", "any key", "verification")]
+EVERYTHING: Final = [_WALLS, ("placement", "one key", "verification")]
 
 
 class _Mixed:
@@ -59,7 +57,8 @@ class _Mixed:
         self, group: bytes, *, after: bytes | None = None, limit: int, backwards: bool = False
     ) -> Sequence[Row] | None:
         own = await self._own.page(group, limit=1000, backwards=backwards) or []
-        rows = [*await _every_row(self._foreign), *own]
+        foreign = await self._foreign.page(group, limit=1000, backwards=backwards)
+        rows = [*(foreign or await _every_row(self._foreign)), *own]
         if after is not None:
             keys = [row.key for row in rows]
             if after not in keys:
@@ -108,14 +107,17 @@ class _NullKey(Cryptography):
         return sealed
 
 
-class _AnyKey(Cryptography):
-    """Hashes are the tenant's, but a record is opened with whoever's key opens it."""
+class _OneKey(Cryptography):
+    """Whoever asks, alpha's key is used: to hash, to seal and to open."""
+
+    async def name(self, scope: TenantScope, *parts: str) -> bytes:
+        return await super().name(scope_of(ALPHA), *parts)
+
+    async def seal(self, scope: TenantScope, home: Home, plaintext: bytes) -> bytes:
+        return await super().seal(scope_of(ALPHA), home, plaintext)
 
     async def open(self, scope: TenantScope, home: Home, sealed: bytes) -> bytes:
-        for tenant in (ALPHA, BETA):
-            with contextlib.suppress(SealBroken):
-                return await super().open(scope_of(tenant), home, sealed)
-        return await super().open(scope, home, sealed)
+        return await super().open(scope_of(ALPHA), home, sealed)
 
 
 class _NoVerification(Verification):
@@ -124,16 +126,6 @@ class _NoVerification(Verification):
 
     def accepts(self, home: Home, said: Home) -> bool:
         return True
-
-
-class _AnyPlace(_AnyKey):
-    """And for whatever place it was sealed: the AAD is taken from the row instead of from the question."""
-
-    async def seal(self, scope: TenantScope, home: Home, plaintext: bytes) -> bytes:
-        return await super().seal(scope, home._replace(purpose="x", group=b"x", key=b"x"), plaintext)
-
-    async def open(self, scope: TenantScope, home: Home, sealed: bytes) -> bytes:
-        return await super().open(scope, home._replace(purpose="x", group=b"x", key=b"x"), sealed)
 
 
 def without(fallen: tuple[str, ...]) -> WallsOf:
@@ -146,8 +138,8 @@ def without(fallen: tuple[str, ...]) -> WallsOf:
             made = made._replace(placement=_NoPlacement(house, store.value))
         if "null key" in fallen:
             made = made._replace(cryptography=_NullKey(keys))
-        if "any key" in fallen:
-            made = made._replace(cryptography=_AnyPlace(keys))
+        if "one key" in fallen:
+            made = made._replace(cryptography=_OneKey(keys))
         if "verification" in fallen:
             made = made._replace(verification=_NoVerification())
         return made

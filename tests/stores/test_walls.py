@@ -10,7 +10,11 @@ from tests.stores.fallen import ALL_BUT_ALL, EVERYTHING, without
 from tests.stores.houses import ALPHA, BACKENDS, BETA, House, house_in, scope_of
 from tests.stores.uses import NAMES, USES
 
-from partywall.stores import Wall
+from partywall.keys import Store
+from partywall.stores import Stores, Wall
+from partywall.stores.records import Home
+from partywall.stores.walls import Cryptography, Walls
+from partywall.tenancy import TenantScope
 
 A, B = scope_of(ALPHA), scope_of(BETA)
 ALPHAS, BETAS = "planted-by-alpha", "planted-by-beta"
@@ -76,5 +80,28 @@ def test_the_alarm_names_the_wall_that_held(tmp_path: Path, fallen: tuple[str, .
         async with house_in(tmp_path, "memory", without(fallen)) as house:
             await crossed(house, "vault")
             assert {alarm.wall for alarm in house.alarms} == stopped_by
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("store", USES)
+def test_the_wrong_tenants_key_opens_nothing(tmp_path: Path, store: str) -> None:
+    """Beta's rows, read with alpha's key: nothing of anybody's comes back, and each row is reported."""
+
+    async def main() -> None:
+        async with house_in(tmp_path, "memory") as house:
+            ids = await USES[store].plant(house.stores, B, BETAS)
+
+            class Wrong(Cryptography):
+                async def open(self, scope: TenantScope, home: Home, sealed: bytes) -> bytes:
+                    return await super().open(A, home, sealed)
+
+            def walls(kind: Store) -> Walls:
+                return house.walls(kind)._replace(cryptography=Wrong(house.ring.store(kind)))
+
+            seen = " ".join(await USES[store].look(Stores(walls, house.clock), B, ids))
+            assert BETAS not in seen
+            assert seen.count("Session(id") == 0
+            assert {alarm.wall for alarm in house.alarms} == {Wall.CRYPTOGRAPHY}
 
     asyncio.run(main())
