@@ -93,6 +93,10 @@ class Side:
         text = await do(self.house.stores, scope_of("beta"), op, list(self.ids))
         return renamed([text], self.ids)[0]
 
+    async def look(self, store: str) -> list[str]:
+        texts = await USES[store].look(self.house.stores, scope_of("beta"), list(self.ids)[:4])
+        return renamed(texts, self.ids)
+
 
 class Neighbours(RuleBasedStateMachine):
     """Beta alone, and beta among others."""
@@ -138,11 +142,7 @@ class Neighbours(RuleBasedStateMachine):
 
     @rule(store=st.sampled_from(sorted(USES)))
     def beta_looks_at_everything(self, store: str) -> None:
-        seen = []
-        for side in (self.alone, self.among):
-            texts = self.runner.run(USES[store].look(side.house.stores, scope_of("beta"), list(side.ids)[:4]))
-            seen.append(renamed(texts, side.ids))
-        assert seen[0] == seen[1]
+        assert self.runner.run(self.alone.look(store)) == self.runner.run(self.among.look(store))
 
     def teardown(self) -> None:
         try:
