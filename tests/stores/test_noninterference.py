@@ -169,7 +169,7 @@ def run(machine: type[Neighbours], examples: int, steps: int) -> None:
 
 @pytest.mark.parametrize("kind", ["sqlite", "memory"])
 def test_noninterference(kind: str) -> None:
-    run(type("Machine", (Neighbours,), {"kind": kind}), 4, 25)
+    run(type("Machine", (Neighbours,), {"kind": kind}), 20, 40)
 
 
 class _SharedIds(MemoryPartition):

@@ -14,7 +14,9 @@ from tests.stores.memory_backend import MemoryPartition
 from tests.stores.uses import USES, observed, renamed
 
 from partywall.errors import BadRequest, Conflict, KeyDestroyed, Missing, PayloadTooLarge
+from partywall.keys import Store, StoreKeys
 from partywall.stores.backends.base import Row
+from partywall.stores.walls import Cryptography
 from partywall.tenancy import Secret, TenantScope
 
 A, B = scope_of(ALPHA), scope_of(BETA)
@@ -389,3 +391,54 @@ def test_all_stores_are_in_these_tests(tmp_path: Path) -> None:
         assert {name for name in vars(house.stores) if not name.startswith("_")} == set(USES)
 
     in_house(tmp_path, body)
+
+
+def test_names_differ_between_tenants_even_under_one_key(tmp_path: Path) -> None:
+    """The tenant is part of what is hashed, so that one key for everybody would still mix no rows."""
+
+    async def body(house: House) -> None:
+        keys = house.ring.store(Store.MEMORY)
+        index = keys.index
+
+        async def of_alpha(scope: TenantScope, purpose: str, value: bytes) -> bytes:
+            return await index(A, purpose, value)
+
+        one = Cryptography(cast("StoreKeys", SimpleNamespace(index=of_alpha, name="memory")))
+        assert await one.name(A, "group", "ann") != await one.name(B, "group", "ann")
+        assert await one.name(A, "group", "ann") == await one.name(A, "group", "ann")
+
+    in_house(tmp_path, body)
+
+
+@each_backend
+def test_cancelled_at_any_await_leaves_nothing_by_halves(tmp_path: Path, kind: str) -> None:
+    """R10, above the backend: the count and the messages agree, a note and its tags too, and no answer is another's."""
+
+    async def body(house: House) -> None:
+        stores = house.stores
+        for turns in range(60):
+            tasks = [
+                asyncio.create_task(stores.conversations.append(A, "c", role="user", content=f"{turns}")),
+                asyncio.create_task(stores.memory.add(A, "agent", f"{turns}", tags=[f"{turns}"])),
+            ]
+            bystander = asyncio.create_task(stores.conversations.append(B, "c", role="user", content=f"b{turns}"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            assert (await bystander).content == f"b{turns}"
+            for task in tasks:
+                if not task.cancelled():
+                    assert f"{turns}" in repr(task.result())
+            notes = [note.text for note in (await stores.memory.list_notes(A, "agent", limit=100)).items]
+            tagged = [note.text for note in (await stores.memory.search(A, "agent", f"{turns}")).items]
+            assert tagged == [note for note in notes if note == f"{turns}"]
+            said = await observed(stores.conversations.get(A, "c"))
+            if not said.startswith("Missing"):
+                page = await stores.conversations.messages(A, "c", limit=100)
+                assert (await stores.conversations.get(A, "c")).messages == len(page.items)
+        assert (await stores.conversations.get(B, "c")).messages == 60
+        assert house.alarms == []
+
+    in_house(tmp_path, body, kind)

@@ -9,14 +9,24 @@ Doesn't promise: to share a conversation between users of one tenant. That needs
 
 from __future__ import annotations
 
-import asyncio
-import random
 from dataclasses import dataclass
 from typing import Final
 
 from partywall.errors import BadRequest, Conflict, QuotaExceeded
 from partywall.stores.collection import Collection, Drop, DropGroup, Group, Put, StoreChange
-from partywall.stores.fields import Clock, Page, check_text, check_word, members, new_id, number, owner_of, text
+from partywall.stores.fields import (
+    ATTEMPTS,
+    Clock,
+    Page,
+    check_text,
+    check_word,
+    members,
+    new_id,
+    number,
+    owner_of,
+    pause,
+    text,
+)
 from partywall.stores.records import Record
 from partywall.stores.sessions import Sessions
 from partywall.tenancy import TenantScope
@@ -26,7 +36,6 @@ __all__ = ["Conversation", "Conversations", "Message"]
 _KIND: Final = "conv"
 _LARGEST_MESSAGE_BYTES: Final = 2**20
 _MOST_MESSAGES: Final = 100_000
-_ATTEMPTS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +95,12 @@ class Conversations:
         """
         check_word(role, "a role")
         check_text(content, "a message", largest_bytes=_LARGEST_MESSAGE_BYTES)
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             message = Message(new_id("msg"), role, content, self._clock())
             record = await self._find(scope, conversation_id)
             if await self._records.commit(scope, self._added(scope, conversation_id, record, message)):
                 return message
-            await asyncio.sleep(random.uniform(0, 0.01))  # noqa: S311 - spreads the next attempts, guards nothing
+            await pause()
         raise Conflict(f"a conversation of `{scope.tenant}` is appended to by too many at once")
 
     async def get(self, scope: TenantScope, conversation_id: str) -> Conversation:
@@ -138,7 +147,7 @@ class Conversations:
             Missing: there is none of that id among the caller's.
             Conflict: too many others append at the same time.
         """
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             record = await self._get(scope, conversation_id)
             head = _conversation(record)
             # The revision is checked, so that a message appended meanwhile isn't left behind.
@@ -147,7 +156,7 @@ class Conversations:
                 changes.append(Drop(_own_ids(scope), head.own_id))
             if await self._records.commit(scope, changes):
                 return
-            await asyncio.sleep(random.uniform(0, 0.01))  # noqa: S311 - spreads the next attempts, guards nothing
+            await pause()
         raise Conflict(f"a conversation of `{scope.tenant}` changes too fast to be deleted")
 
     # -- Steps ---

@@ -6,6 +6,8 @@ empty, too long or no Unicode is refused before anything is asked (R4).
 
 from __future__ import annotations
 
+import asyncio
+import random
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from partywall.stores.walls import authorise
 from partywall.tenancy import TenantScope
 
 __all__ = [
+    "ATTEMPTS",
     "Clock",
     "Page",
     "check_page_size",
@@ -25,6 +28,7 @@ __all__ = [
     "new_id",
     "number",
     "owner_of",
+    "pause",
     "text",
 ]
 
@@ -33,6 +37,9 @@ Clock = Callable[[], float]
 
 _LONGEST_WORD_BYTES: Final = 256
 _LARGEST_PAGE: Final = 100
+_LONGEST_PAUSE_SECONDS: Final = 0.01
+ATTEMPTS: Final = 30
+"""How often a change is tried when others get in front of it."""
 
 _T = TypeVar("_T")
 
@@ -94,6 +101,11 @@ def check_page_size(limit: int) -> int:
     if type(limit) is not int or not 1 <= limit <= _LARGEST_PAGE:
         raise BadRequest(f"a page has 1 to {_LARGEST_PAGE} items")
     return limit
+
+
+async def pause() -> None:
+    """Before another attempt at a change that somebody else got in front of."""
+    await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - spreads attempts, guards nothing
 
 
 # -- Bodies ---

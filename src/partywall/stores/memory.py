@@ -8,15 +8,25 @@ Doesn't promise: search by meaning, or by a part of a tag.
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from partywall.errors import BadRequest, Conflict, QuotaExceeded
 from partywall.stores.collection import Collection, Drop, DropGroup, Group, Put, StoreChange
-from partywall.stores.fields import Clock, Page, check_text, check_word, members, new_id, number, owner_of, text
+from partywall.stores.fields import (
+    ATTEMPTS,
+    Clock,
+    Page,
+    check_text,
+    check_word,
+    members,
+    new_id,
+    number,
+    owner_of,
+    pause,
+    text,
+)
 from partywall.stores.records import Record
 from partywall.tenancy import TenantScope
 
@@ -25,7 +35,6 @@ __all__ = ["Memory", "Note"]
 _LARGEST_NOTE_BYTES: Final = 256 * 2**10
 _MOST_TAGS: Final = 32
 _MOST_NOTES: Final = 100_000
-_ATTEMPTS: Final = 30
 _PAGE: Final = 100
 
 
@@ -58,7 +67,7 @@ class Memory:
         check_text(note, "a note", largest_bytes=_LARGEST_NOTE_BYTES)
         made = Note(new_id("mem"), note, _checked_tags(tags), self._clock())
         places = _Places(scope, agent)
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             head = await self._records.find(scope, places.heads, agent)
             held = _held(head)
             if held >= _MOST_NOTES:
@@ -68,7 +77,7 @@ class Memory:
             changes += [Put(places.tagged(tag), made.id, {"note": made.id}) for tag in made.tags]
             if await self._records.commit(scope, changes):
                 return made
-            await _pause()
+            await pause()
         raise Conflict(f"the memory of an agent of `{scope.tenant}` changes too fast")
 
     async def get(self, scope: TenantScope, agent: str, note_id: str) -> Note:
@@ -128,14 +137,14 @@ class Memory:
         """
         check_word(agent, "an agent's name")
         places = _Places(scope, agent)
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             note = _note(await self._records.get(scope, places.notes, note_id))
             head = await self._records.find(scope, places.heads, agent)
             changes: list[StoreChange] = [_counted(places, head, _held(head) - 1), Drop(places.notes, note.id)]
             changes += [Drop(places.tagged(tag), note.id) for tag in note.tags]
             if await self._records.commit(scope, changes):
                 return
-            await _pause()
+            await pause()
         raise Conflict(f"the memory of an agent of `{scope.tenant}` changes too fast")
 
     async def forget_all(self, scope: TenantScope, agent: str) -> None:
@@ -146,7 +155,7 @@ class Memory:
         """
         check_word(agent, "an agent's name")
         places = _Places(scope, agent)
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             head = await self._records.find(scope, places.heads, agent)
             if head is None:
                 return
@@ -156,7 +165,7 @@ class Memory:
             changes += [DropGroup(places.tagged(tag)) for tag in sorted(tags)]
             if await self._records.commit(scope, changes):
                 return
-            await _pause()
+            await pause()
         raise Conflict(f"the memory of an agent of `{scope.tenant}` changes too fast")
 
     async def _tags(self, scope: TenantScope, agent: str) -> set[str]:
@@ -206,7 +215,3 @@ def _note(record: Record) -> Note:
     tags = body.get("tags")
     found = tuple(tag for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else ()
     return Note(record.id, text(body, "text"), found, number(body, "created"))
-
-
-async def _pause() -> None:
-    await asyncio.sleep(random.uniform(0, 0.01))  # noqa: S311 - spreads the next attempts, guards nothing

@@ -6,8 +6,6 @@ What can't come back exactly as it was given is refused.
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,14 +13,13 @@ import orjson
 
 from partywall.errors import BadRequest, Conflict
 from partywall.stores.collection import Collection, Drop, Group, Put
-from partywall.stores.fields import check_word, members, owner_of
+from partywall.stores.fields import ATTEMPTS, check_word, members, owner_of, pause
 from partywall.tenancy import TenantScope
 
 __all__ = ["Preferences"]
 
 _SETTINGS: Final = Group("settings", ("users",))
 _MOST_SETTINGS: Final = 500
-_ATTEMPTS: Final = 30
 
 
 class Preferences:
@@ -62,7 +59,7 @@ class Preferences:
         await self._records.commit(scope, [Drop(_SETTINGS, owner_of(scope))])
 
     async def _change(self, scope: TenantScope, name: str, value: object, *, removed: bool) -> None:
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             record = await self._records.find(scope, _SETTINGS, owner_of(scope))
             settings = {} if record is None else dict(members(record.body))
             if removed:
@@ -76,7 +73,7 @@ class Preferences:
             revision = 0 if record is None else record.revision
             if await self._records.commit(scope, [Put(_SETTINGS, owner_of(scope), settings, revision)]):
                 return
-            await asyncio.sleep(random.uniform(0, 0.01))  # noqa: S311 - spreads the next attempts, guards nothing
+            await pause()
         raise Conflict(f"the preferences of a user of `{scope.tenant}` change too fast")
 
 

@@ -8,22 +8,19 @@ Doesn't promise: to keep the users of one tenant apart. A trace is the tenant's.
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from partywall.errors import BadRequest, Conflict, QuotaExceeded
 from partywall.stores.collection import Collection, Drop, DropGroup, Group, Put
-from partywall.stores.fields import Clock, Page, check_word, members, new_id, number
+from partywall.stores.fields import ATTEMPTS, Clock, Page, check_word, members, new_id, number, pause
 from partywall.tenancy import TenantScope
 
 __all__ = ["TraceEvent", "TraceSession", "TraceSessions"]
 
 _HEADS: Final = Group("trace session", ("all",))
 _MOST_EVENTS: Final = 100_000
-_ATTEMPTS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class TraceSessions:
         if not isinstance(data, Mapping):
             raise BadRequest("an event is a mapping")
         event = TraceEvent(new_id("evt"), self._clock(), dict(data))
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             head = await self._records.find(scope, _HEADS, session)
             body = {"began": event.time, "events": 0} if head is None else dict(members(head.body))
             events = int(number(body, "events"))
@@ -75,7 +72,7 @@ class TraceSessions:
             ]
             if await self._records.commit(scope, changes):
                 return event
-            await asyncio.sleep(random.uniform(0, 0.01))  # noqa: S311 - spreads the next attempts, guards nothing
+            await pause()
         raise Conflict(f"a trace session of `{scope.tenant}` changes too fast")
 
     async def events(
@@ -114,11 +111,11 @@ class TraceSessions:
             Conflict: too many others record at the same time.
         """
         check_word(session, "a session's name")
-        for _ in range(_ATTEMPTS):
+        for _ in range(ATTEMPTS):
             head = await self._records.get(scope, _HEADS, session)
             if await self._records.commit(scope, [Drop(_HEADS, session, head.revision), DropGroup(_events(session))]):
                 return
-            await asyncio.sleep(random.uniform(0, 0.01))  # noqa: S311 - spreads the next attempts, guards nothing
+            await pause()
         raise Conflict(f"a trace session of `{scope.tenant}` changes too fast to be deleted")
 
 
