@@ -71,7 +71,6 @@ def opened(tmp_path: Path, document: dict[str, Any], **options: Any) -> None:
 IN_VAIN: dict[str, dict[str, Any]] = {
     "leak detection": {"leakage_detection": {"enabled": True}},
     "documents": {"rag": {"isolation_strategy": "namespace"}},
-    "sealed records": {"encryption": {}},
     "tools": {"tools": {}},
     "prompts": {"prompts": {}},
     "limits": {"limits": {}},

@@ -442,3 +442,59 @@ def test_cancelled_at_any_await_leaves_nothing_by_halves(tmp_path: Path, kind: s
         assert house.alarms == []
 
     in_house(tmp_path, body, kind)
+
+
+@each_backend
+def test_deleting_while_others_append_leaves_no_message_behind(tmp_path: Path, kind: str) -> None:
+    """R6: whatever comes first, no message lies there without its conversation, and no note's tag without the note."""
+
+    async def body(house: House) -> None:
+        stores = house.stores
+        for turns in range(25):
+
+            async def begin_and_end(turns: int = turns) -> None:
+                for _ in range(turns % 7):
+                    await asyncio.sleep(0)
+                await observed(stores.conversations.delete(A, "c"))
+                await observed(stores.memory.forget_all(A, "agent"))
+                await observed(stores.trace_sessions.delete(A, "s"))
+
+            await asyncio.gather(
+                observed(stores.conversations.append(A, "c", role="user", content="x")),
+                observed(stores.memory.add(A, "agent", "x", tags=[f"{turns}"])),
+                observed(stores.trace_sessions.record(A, "s", {})),
+                begin_and_end(),
+                observed(stores.conversations.append(A, "c", role="user", content="y")),
+                observed(stores.memory.add(A, "agent", "y", tags=[f"{turns}", "t"])),
+                observed(stores.trace_sessions.record(A, "s", {})),
+            )
+        await observed(stores.conversations.delete(A, "c"))
+        await observed(stores.memory.forget_all(A, "agent"))
+        await observed(stores.trace_sessions.delete(A, "s"))
+        for store in ("conversations", "memory", "sessions"):
+            assert await house.backend.partition(ALPHA, store).count() == 0
+
+    in_house(tmp_path, body, kind)
+
+
+def test_a_note_added_while_everything_is_forgotten_leaves_no_tag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R6: the tags are read first and deleted then; what comes in between is noticed, and all of it goes."""
+
+    async def body(house: House) -> None:
+        memory = house.stores.memory
+        await memory.add(A, "agent", "early", tags=["early"])
+        tags_of, late = memory._tags, ["late"]
+
+        async def tags(scope: TenantScope, agent: str) -> set[str]:
+            found = await tags_of(scope, agent)
+            if late:
+                await memory.add(A, "agent", "late", tags=[late.pop()])
+            return found
+
+        monkeypatch.setattr(memory, "_tags", tags)
+        await memory.forget_all(A, "agent")
+        assert await house.backend.partition(ALPHA, "memory").count() == 0
+
+    in_house(tmp_path, body)

@@ -105,3 +105,24 @@ def test_the_wrong_tenants_key_opens_nothing(tmp_path: Path, store: str) -> None
             assert {alarm.wall for alarm in house.alarms} == {Wall.CRYPTOGRAPHY}
 
     asyncio.run(main())
+
+
+def test_what_was_dropped_doesn_t_shorten_a_page(tmp_path: Path) -> None:
+    """Foreign rows among its own change nothing of what a tenant lists: no gap, no early end (R11)."""
+
+    async def main() -> None:
+        async with house_in(tmp_path, "memory", without(("placement",))) as house:
+            memory = house.stores.memory
+            for number in range(7):
+                await memory.add(A, "agent", f"{ALPHAS} {number}")
+                await memory.add(B, "agent", f"{BETAS} {number}")
+            for limit in (1, 3, 100):
+                house.looking = False
+                whole = await memory.list_notes(B, "agent", limit=limit)
+                rest = await memory.list_notes(B, "agent", limit=limit, after=whole.items[0].id)
+                house.looking = True
+                assert await memory.list_notes(B, "agent", limit=limit) == whole
+                assert await memory.list_notes(B, "agent", limit=limit, after=whole.items[0].id) == rest
+            assert house.alarms
+
+    asyncio.run(main())

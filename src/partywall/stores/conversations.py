@@ -145,19 +145,14 @@ class Conversations:
 
         Raises:
             Missing: there is none of that id among the caller's.
-            Conflict: too many others append at the same time.
         """
-        for _ in range(ATTEMPTS):
-            record = await self._get(scope, conversation_id)
-            head = _conversation(record)
-            # The revision is checked, so that a message appended meanwhile isn't left behind.
-            changes: list[StoreChange] = [Drop(_heads(scope), head.id, record.revision), DropGroup(_messages(head.id))]
-            if head.own_id is not None:
-                changes.append(Drop(_own_ids(scope), head.own_id))
-            if await self._records.commit(scope, changes):
-                return
-            await pause()
-        raise Conflict(f"a conversation of `{scope.tenant}` changes too fast to be deleted")
+        head = _conversation(await self._get(scope, conversation_id))
+        # INVARIANT: `append` replaces the head in the same change that adds a message, so none comes behind this.
+        changes: list[StoreChange] = [Drop(_heads(scope), head.id), DropGroup(_messages(head.id))]
+        if head.own_id is not None:
+            changes.append(Drop(_own_ids(scope), head.own_id))
+        if not await self._records.commit(scope, changes):
+            raise self._records.missing(scope)  # somebody else deleted it in the same moment
 
     # -- Steps ---
 
