@@ -17,6 +17,7 @@ __all__ = [
     "BadRequest",
     "BrokenSeal",
     "ConfigError",
+    "Conflict",
     "CredentialUnavailable",
     "Denied",
     "IdentityUnavailable",
@@ -27,6 +28,7 @@ __all__ = [
     "KeyVersionRefused",
     "LeakBlocked",
     "MethodNotAllowed",
+    "Missing",
     "MissingIdentity",
     "ModelDenied",
     "NotFound",
@@ -38,6 +40,7 @@ __all__ = [
     "RequestTimedOut",
     "ScopeMissing",
     "SealBroken",
+    "StoreUnavailable",
     "TenantMismatch",
     "ToolDenied",
     "TrailUnavailable",
@@ -220,6 +223,18 @@ class NotFound(PartywallError):
     public_message = "Not found."
 
 
+class Missing(NotFound):
+    """No such record of this tenant and user. The words are the same whether nobody has it or somebody else does."""
+
+
+class Conflict(PartywallError):
+    """A record of this tenant and user is there already, or was changed by somebody else in the same moment."""
+
+    code = "conflict"
+    status = 409
+    public_message = "The record exists already or was changed meanwhile."
+
+
 class MethodNotAllowed(PartywallError):
     """The path exists, the method doesn't."""
 
@@ -285,6 +300,14 @@ class TrailUnavailable(PartywallError):
     code = "trail_unavailable"
     status = 503
     public_message = "The request was refused because it could not be recorded."
+
+
+class StoreUnavailable(PartywallError):
+    """What is stored can't be read or written now: a disk, a lock, a file that isn't what it was."""
+
+    code = "store_unavailable"
+    status = 503
+    public_message = "What is stored for this organisation cannot be reached right now."
 
 
 class IdentityUnavailable(PartywallError):

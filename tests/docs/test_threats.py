@@ -24,7 +24,10 @@ _CODE: Final = re.compile(r"`([^`]+)`")
 _NOT_BUILT: Final = re.compile(r"not built yet: arrives with `(\w+)`")
 _NOT_PROMISED: Final = "not promised"
 
-_ROOMS: Final = {"keys", "detection", "stores", "prompts", "tools", "inference", "lifecycle", "limits", "telemetry"}
+_ROOMS: Final = {
+    *("detection", "prompts", "tools", "inference", "lifecycle", "limits", "telemetry"),
+    *("documents", "graph", "cache", "postgres"),  # stores and a backend to come
+}
 """What may still be missing. A room that has come must be taken out of the page."""
 
 _NUMBERED: Final = {"R": 12, "B": 16, "C": 50}
@@ -107,7 +110,9 @@ def test_no_control_without_a_test(row: _Row) -> None:
 def test_a_room_that_is_announced_has_not_come_yet(row: _Row) -> None:
     for room in _NOT_BUILT.findall(row.control):
         assert room in _ROOMS
-        assert not (_SOURCE / room).exists(), f"`{room}` is built: say what {row.number} is now"
+        assert not any(path.exists() for path in (_SOURCE / room, _SOURCE / "stores" / f"{room}.py")), (
+            f"`{room}` is built: say what {row.number} is now"
+        )
 
 
 def test_every_lesson_has_one_row() -> None:

@@ -7,6 +7,7 @@ honour is refused before anything is served. Reloading keeps the old document wh
 from __future__ import annotations
 
 import asyncio
+import logging
 import stat
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +22,7 @@ from partywall.platform.remembered import remember_document
 from partywall.platform.salts import Salter
 from partywall.platform.snapshot import Snapshot
 from partywall.platform.source import Source
+from partywall.stores import Conversations, Memory, Preferences, Stores, Vault, WallAlarm, open_stores
 from partywall.tenancy import TenantScope
 from partywall.trail import Trail
 
@@ -29,17 +31,28 @@ __all__ = ["Platform"]
 _TRAIL: Final = "trail"
 """Who uses a tenant's key to seal what was decided about it."""
 
+_log = logging.getLogger(__name__)
+
 
 class Platform:
     """One document and one data directory, open. Get one with `Platform.open`."""
 
-    def __init__(self, snapshot: Snapshot, trail: Trail, salter: Salter, source: Source, keys: KeyRing | None) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        trail: Trail,
+        salter: Salter,
+        source: Source,
+        keys: KeyRing | None,
+        stores: Stores | None,
+    ) -> None:
         self.snapshot = snapshot
         self.trail = trail
         self.salter = salter
         self.source = source
         self.keys = keys
         """Every tenant's keys; None for a document without `encryption`."""
+        self._stores = stores
         self.reload_error: str | None = None
         """Why the newest document on disk is not the one that serves; None when it is."""
         self._listeners: list[Callable[[Snapshot], None]] = []
@@ -65,21 +78,56 @@ class Platform:
         snapshot = await asyncio.to_thread(source.read)
         await asyncio.to_thread(_own, directory)
         async with AsyncExitStack() as opened:
-            keys, seals = None, None
+            keys, seals, stores = None, None, None
             if (encrypted := snapshot.encrypted) is not None:
                 keys = await opened.enter_async_context(
                     serving_keys(encrypted, base=source.path.parent, data_dir=directory, service=snapshot.server.name)
                 )
                 seals = keys.records(_TRAIL) if encrypted.seals_records else None
+                stores = await opened.enter_async_context(open_stores(directory, keys, on_alarm=_log_alarm))
             trail = Trail.open(directory, durability=snapshot.server.trail_durability, seals=seals)
             opened.push_async_callback(trail.aclose)
-            platform = cls(snapshot, trail, Salter.open(directory), source, keys)
+            platform = cls(snapshot, trail, Salter.open(directory), source, keys, stores)
             opened.push_async_callback(platform._let_go)
             await asyncio.to_thread(remember_document, directory, source.path)
             yield platform
 
     async def _let_go(self) -> None:
         await self.snapshot.authenticator.aclose()
+
+    @property
+    def stores(self) -> Stores:
+        """What tenants leave behind, sealed.
+
+        Raises:
+            ConfigError: the document has no `encryption`, and nothing is stored in clear.
+        """
+        if self._stores is None:
+            raise ConfigError(
+                f"{self.source.path}: what tenants store is sealed under their keys, and the document has no "
+                "`encryption`; add `encryption: {}` and restart"
+            )
+        return self._stores
+
+    @property
+    def conversations(self) -> Conversations:
+        """Conversations of tenants' users. Raises as `stores` does."""
+        return self.stores.conversations
+
+    @property
+    def memory(self) -> Memory:
+        """Notes of tenants' agents. Raises as `stores` does."""
+        return self.stores.memory
+
+    @property
+    def preferences(self) -> Preferences:
+        """Settings of tenants' users. Raises as `stores` does."""
+        return self.stores.preferences
+
+    @property
+    def vault(self) -> Vault:
+        """Credentials of tenants' tools. Raises as `stores` does."""
+        return self.stores.vault
 
     async def authenticate(self, headers: Headers) -> TenantScope:
         """The scope of whoever sent `headers` (a mapping, or pairs of names and values).
@@ -116,6 +164,10 @@ class Platform:
     def _refuse_other_keys(self, snapshot: Snapshot) -> None:
         if snapshot.encrypted != self.snapshot.encrypted:
             raise ConfigError(f"{self.source.path}: a change of `encryption` or of a `root_key` needs a restart")
+
+
+def _log_alarm(alarm: WallAlarm) -> None:
+    _log.error("alarm: %s", alarm)
 
 
 def _own(directory: Path) -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from partywall.errors import TrailUnavailable
+from partywall.owned_files import check_file
 from partywall.tenancy import TenantId
-from partywall.trail.placement import check_file
 
 __all__ = ["NOT_ENDED", "SCHEMA_VERSION", "Completion", "DecisionFile", "Insertion", "is_busy"]
 

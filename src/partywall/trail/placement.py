@@ -12,15 +12,15 @@ Doesn't promise: to stop somebody who may write below `data_dir` already; that i
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from partywall.errors import InvalidTenantId, TrailUnavailable
+from partywall.owned_files import check_file, check_folder, make_file, make_folder
 from partywall.tenancy import TenantId, parse_tenant_id
 
-__all__ = ["Placement", "check_file"]
+__all__ = ["Placement"]
 
 _TENANTS: Final = "tenants"
 _PLATFORM: Final = "platform"
@@ -67,9 +67,9 @@ class Placement:
         try:
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
             if tenant is not None:
-                _make_folder(path.parent.parent)
-            _make_folder(path.parent)
-            _make_file(path)
+                make_folder(path.parent.parent)
+            make_folder(path.parent)
+            make_file(path)
         except OSError as error:
             raise TrailUnavailable(f"can't place the decisions of {_name(tenant)}: {error}") from error
         return path
@@ -84,63 +84,13 @@ class Placement:
         path = self.file_of(tenant)
         try:
             for folder in (path.parent.parent, path.parent) if tenant is not None else (path.parent,):
-                _check_folder(folder)
+                check_folder(folder)
             check_file(path)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise TrailUnavailable(f"can't read the decisions of {_name(tenant)}: {error}") from error
         return path
-
-
-def check_file(path: Path | str) -> tuple[int, int]:
-    """The identity (device, inode) of a plain file with one name.
-
-    Raises:
-        OSError: there is none, or it is a link, a folder or a file of two names.
-    """
-    found = os.lstat(path)
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-        raise OSError(f"`{path}` is not a plain file with a single name; links could join two tenants")
-    return found.st_dev, found.st_ino
-
-
-def _check_folder(path: Path) -> os.stat_result:
-    found = os.lstat(path)
-    if not stat.S_ISDIR(found.st_mode):
-        raise OSError(f"`{path}` is not a plain folder; a link could lead to another tenant")
-    return found
-
-
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(mode=0o700)
-        _sync_folder(path.parent)
-    except FileExistsError:
-        pass  # checked next, whoever made it
-    if _check_folder(path).st_mode & 0o077:
-        path.chmod(0o700)
-
-
-def _make_file(path: Path) -> None:
-    # SQLite gives its -wal and -shm files the mode of the database, so this mode is the mode of all three.
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        _sync_folder(path.parent)
-    except FileExistsError:
-        pass  # checked next
-    check_file(path)
-    if os.lstat(path).st_mode & 0o077:
-        path.chmod(0o600)
-
-
-def _sync_folder(path: Path) -> None:
-    """A new name survives a power cut only when its folder was synced."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _name(tenant: TenantId | None) -> str:

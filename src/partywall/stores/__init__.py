@@ -1,0 +1,41 @@
+"""What a tenant leaves behind: conversations, memory, preferences, credentials of tools, sessions, traces.
+
+Promises: every operation takes a `TenantScope`, first, and passes three walls, each enough alone: the partition of that
+tenant, its own key, and a check of what the record says of itself (`walls`). What isn't there and what isn't yours
+raise the same `Missing`.
+
+Doesn't promise: to hide how many records a tenant has, how large they are or when they change from whoever may read
+the data directory (docs/threats.md).
+"""
+
+from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
+from partywall.stores.conversations import Conversation, Conversations, Message
+from partywall.stores.fields import Page
+from partywall.stores.memory import Memory, Note
+from partywall.stores.opening import Stores, open_stores
+from partywall.stores.preferences import Preferences
+from partywall.stores.sessions import Session, Sessions
+from partywall.stores.trace_sessions import TraceEvent, TraceSession, TraceSessions
+from partywall.stores.vault import StoredTool, Vault
+
+__all__ = [
+    "Conversation",
+    "Conversations",
+    "Memory",
+    "Message",
+    "Note",
+    "OnAlarm",
+    "Page",
+    "Preferences",
+    "Session",
+    "Sessions",
+    "StoredTool",
+    "Stores",
+    "TraceEvent",
+    "TraceSession",
+    "TraceSessions",
+    "Vault",
+    "Wall",
+    "WallAlarm",
+    "open_stores",
+]

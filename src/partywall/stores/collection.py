@@ -1,0 +1,180 @@
+"""The one shape that all stores have: authorise, hash, seal, place; and back: fetch, open, verify.
+
+Promises: every call takes the scope first and reaches that tenant's records only. What a store names (a group by its
+purpose and parts, a record by its id) is never seen by the backend: it gets keyed hashes. A record that isn't there and
+one that isn't the caller's give the same words and cost the same work. Several changes are made at once or not at all.
+
+Doesn't promise: to merge. Of two who change a record at once, one is told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from partywall.errors import BadRequest, Missing, PayloadTooLarge
+from partywall.stores.backends.base import Change, Delete, DeleteGroup, Insert, Replace
+from partywall.stores.fields import Page, check_page_size, check_word
+from partywall.stores.records import Home, Record, encode
+from partywall.stores.walls import Walls, authorise
+from partywall.tenancy import TenantScope
+
+__all__ = ["Collection", "Drop", "DropGroup", "Group", "Put", "StoreChange"]
+
+_LARGEST_RECORD_BYTES: Final = 4 * 2**20
+
+
+class Group(NamedTuple):
+    """Where records lie that are listed together: what they are for, and whose or which they are."""
+
+    purpose: str
+    parts: tuple[str, ...]
+
+
+class Put(NamedTuple):
+    """A new record (revision 0), or another body for the record with this revision."""
+
+    group: Group
+    id: str
+    body: object
+    revision: int = 0
+
+
+class Drop(NamedTuple):
+    """A record that goes, if it is there with this revision."""
+
+    group: Group
+    id: str
+    revision: int | None = None
+
+
+class DropGroup(NamedTuple):
+    """All records of a group that go."""
+
+    group: Group
+
+
+StoreChange: TypeAlias = Put | Drop | DropGroup
+
+
+class Collection:
+    """The records of every tenant in one store, behind its walls."""
+
+    def __init__(self, walls: Walls, *, largest_record_bytes: int = _LARGEST_RECORD_BYTES) -> None:
+        self._walls = walls
+        self._largest = largest_record_bytes
+        self.store: Final = walls.cryptography.store
+        """Its name."""
+
+    async def find(self, scope: TenantScope, group: Group, record_id: str) -> Record | None:
+        """The record, or None when there is none that the caller may see.
+
+        Raises:
+            BadRequest: an empty or overlong id.
+            KeyUnavailable, StoreUnavailable: it can't be told now.
+        """
+        authorise(scope)
+        group_name, key = await self._names(scope, group, record_id)
+        row = await self._walls.placement.partition(scope).get(group_name, key)
+        if row is None:
+            return None
+        return await self._walls.admit(scope, group.purpose, group_name, key, row)
+
+    async def get(self, scope: TenantScope, group: Group, record_id: str) -> Record:
+        """As `find`.
+
+        Raises:
+            Missing: there is none that the caller may see.
+        """
+        record = await self.find(scope, group, record_id)
+        if record is None:
+            raise self.missing(scope)
+        return record
+
+    async def page(
+        self, scope: TenantScope, group: Group, *, after: str | None, limit: int, backwards: bool
+    ) -> Page[Record]:
+        """The records of a group as they were put there, or the other way round, behind the one with the id `after`.
+
+        Raises:
+            Missing: there is no record `after` in the group.
+            BadRequest, KeyUnavailable, StoreUnavailable: see `find`.
+        """
+        authorise(scope)
+        check_page_size(limit)
+        group_name = await self._group(scope, group)
+        key = None if after is None else await self._key(scope, group, after)
+        partition = self._walls.placement.partition(scope)
+        records: list[Record] = []
+        while True:
+            rows = await partition.page(group_name, after=key, limit=limit + 1, backwards=backwards)
+            if rows is None:
+                raise self.missing(scope)
+            for row in rows:
+                record = await self._walls.admit(scope, group.purpose, group_name, None, row)
+                if record is not None:
+                    records.append(record)
+            # What was dropped leaves no gap and doesn't shorten a page: that would tell of it (R11).
+            if len(records) > limit or len(rows) <= limit:
+                return Page(tuple(records[:limit]), has_more=len(records) > limit)
+            key = rows[-1].key
+
+    async def commit(self, scope: TenantScope, changes: Sequence[StoreChange]) -> bool:
+        """Make all the changes at once; False, and none made, when a record isn't as one of them expects.
+
+        Raises:
+            BadRequest: an empty or overlong id, or a body that is no JSON.
+            PayloadTooLarge: a body that is too large.
+            KeyUnavailable, StoreUnavailable: nothing was changed, as far as is known.
+        """
+        authorise(scope)
+        made = [await self._sealed(scope, change) for change in changes]
+        return await self._walls.placement.partition(scope).commit(made)
+
+    async def erase(self, scope: TenantScope) -> int:
+        """Delete everything of the scope's tenant in this store; returns how many records there were."""
+        return await self._walls.placement.partition(authorise(scope)).delete_all()
+
+    async def count(self, scope: TenantScope) -> int:
+        """How many records of the scope's tenant lie in this store: for operators and proofs of deletion."""
+        return await self._walls.placement.partition(authorise(scope)).count()
+
+    def missing(self, scope: TenantScope) -> Missing:
+        """The one refusal for what isn't there and for what isn't the caller's."""
+        return Missing(f"no such record in `{self.store}` of `{scope.tenant}`")
+
+    # -- Steps ---
+
+    async def _sealed(self, scope: TenantScope, change: StoreChange) -> Change:
+        match change:
+            case DropGroup(group):
+                return DeleteGroup(await self._group(scope, group))
+            case Drop(group, record_id, revision):
+                return Delete(*await self._names(scope, group, record_id), revision)
+            case Put(group, record_id, body, revision):
+                group_name, key = await self._names(scope, group, record_id)
+                home = Home(scope.tenant, self.store, group.purpose, group_name, key, revision + 1)
+                plaintext = encode(home, record_id, body)
+                if len(plaintext) > self._largest:
+                    raise PayloadTooLarge(f"a record of `{self.store}` has {len(plaintext)} bytes")
+                sealed = await self._walls.cryptography.seal(scope, home, plaintext)
+                if revision == 0:
+                    return Insert(group_name, key, sealed)
+                return Replace(group_name, key, revision, sealed)
+
+    async def _names(self, scope: TenantScope, group: Group, record_id: str) -> tuple[bytes, bytes]:
+        return await self._group(scope, group), await self._key(scope, group, record_id)
+
+    async def _group(self, scope: TenantScope, group: Group) -> bytes:
+        return await self._walls.cryptography.name(scope, "group", group.purpose, *_checked(group))
+
+    async def _key(self, scope: TenantScope, group: Group, record_id: str) -> bytes:
+        check_word(record_id, "an id")
+        return await self._walls.cryptography.name(scope, "key", group.purpose, *_checked(group), record_id)
+
+
+def _checked(group: Group) -> tuple[str, ...]:
+    """Refuse a group that could mean every group."""
+    if not group.parts or not all(group.parts):
+        raise BadRequest("a group without a name would mean everything")
+    return group.parts

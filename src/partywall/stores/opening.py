@@ -1,0 +1,73 @@
+"""Every store, open over one backend and one keyring."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from partywall.errors import StoreUnavailable
+from partywall.keys import KeyRing, Store
+from partywall.stores.alarms import OnAlarm
+from partywall.stores.backends.sqlite import SqliteBackend
+from partywall.stores.collection import Collection
+from partywall.stores.conversations import Conversations
+from partywall.stores.fields import Clock
+from partywall.stores.memory import Memory
+from partywall.stores.preferences import Preferences
+from partywall.stores.sessions import Sessions
+from partywall.stores.trace_sessions import TraceSessions
+from partywall.stores.vault import Vault
+from partywall.stores.walls import Cryptography, Placement, Verification, Walls
+from partywall.tenancy import TenantScope
+
+__all__ = ["Stores", "open_stores"]
+
+_BUILT: Final = (Store.CONVERSATIONS, Store.MEMORY, Store.PREFERENCES, Store.SESSIONS, Store.VAULT)
+
+
+class Stores:
+    """What a tenant leaves behind. Every call takes its scope."""
+
+    def __init__(self, walls_of: Callable[[Store], Walls], clock: Clock) -> None:
+        """`walls_of` makes the walls around a store; `open_stores` does so for everybody but tests."""
+        self._collections = {store: Collection(walls_of(store)) for store in _BUILT}
+        self.sessions: Final = Sessions(self._collections[Store.SESSIONS], clock)
+        self.trace_sessions: Final = TraceSessions(self._collections[Store.SESSIONS], clock)
+        self.conversations: Final = Conversations(self._collections[Store.CONVERSATIONS], self.sessions, clock)
+        self.memory: Final = Memory(self._collections[Store.MEMORY], clock)
+        self.preferences: Final = Preferences(self._collections[Store.PREFERENCES])
+        self.vault: Final = Vault(self._collections[Store.VAULT], clock)
+
+    async def erase(self, scope: TenantScope) -> Mapping[str, int]:
+        """Delete everything that the scope's tenant has in any store; returns how many records, by store.
+
+        Raises:
+            StoreUnavailable: not everything could be deleted, or something came back meanwhile. Do it again.
+        """
+        deleted = {store.value: await each.erase(scope) for store, each in self._collections.items()}
+        left = {store.value: count for store, each in self._collections.items() if (count := await each.count(scope))}
+        if left:
+            raise StoreUnavailable(f"records of `{scope.tenant}` are left: {left}")
+        return deleted
+
+
+@asynccontextmanager
+async def open_stores(
+    data_dir: Path, keys: KeyRing, *, on_alarm: OnAlarm, durable: bool = True, clock: Clock = time.time
+) -> AsyncIterator[Stores]:
+    """The stores below `data_dir`, sealed with the tenants' keys. `on_alarm` is called on the event loop.
+
+    With `durable`, what was stored survives a power cut, at the price of a flush for each change.
+    """
+    backend = SqliteBackend(data_dir, durable=durable)
+
+    def walls_of(store: Store) -> Walls:
+        return Walls(Placement(backend, store.value), Cryptography(keys.store(store)), Verification(), on_alarm)
+
+    try:
+        yield Stores(walls_of, clock)
+    finally:
+        await backend.aclose()

@@ -1,0 +1,138 @@
+"""The three walls between a store and what lies on disk, each an object of its own.
+
+Promises: each wall alone keeps another tenant's record from a caller. `Placement` hands out the partition of the
+scope's own tenant. `Cryptography` opens what was sealed for this tenant, store, purpose and place. `Verification` lets
+pass what says inside that it belongs exactly there. Tests take each one away, and each pair, from outside: there is no
+switch here.
+
+Doesn't promise: to notice that a whole old row, revision and all, was put back in its place.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from partywall.errors import BrokenSeal, KeyUnavailable, SealBroken
+from partywall.keys import StoreKeys
+from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
+from partywall.stores.backends.base import Backend, Partition, Row
+from partywall.stores.records import Home, Record, decode
+from partywall.tenancy import TenantScope
+
+__all__ = ["Cryptography", "Placement", "Verification", "Walls", "authorise"]
+
+_LABEL: Final = b"partywall/stores/v1"
+_PLACE: Final = "place"
+"""What the key of the hashes is for."""
+
+
+def authorise(scope: TenantScope) -> TenantScope:
+    """Let nothing but a scope name a tenant: None, a string and a look-alike are refused alike (R3, R4).
+
+    Raises:
+        TypeError: it is no TenantScope.
+    """
+    # By type: nothing that merely looks like a scope may choose a tenant. `TenantScope` has no subclasses.
+    if type(scope) is not TenantScope:
+        raise TypeError(f"stores are used on behalf of a TenantScope, not of {type(scope).__name__}")
+    return scope
+
+
+class Placement:
+    """The first wall: the engine reaches one tenant's rows."""
+
+    def __init__(self, backend: Backend, store: str) -> None:
+        self._backend = backend
+        self._store = store
+
+    def partition(self, scope: TenantScope) -> Partition:
+        """The rows of the scope's tenant."""
+        return self._backend.partition(authorise(scope).tenant, self._store)
+
+
+class Cryptography:
+    """The second wall: what belongs elsewhere doesn't open."""
+
+    def __init__(self, keys: StoreKeys) -> None:
+        self._keys = keys
+
+    @property
+    def store(self) -> str:
+        """The name of the store whose keys these are."""
+        return self._keys.name
+
+    async def name(self, scope: TenantScope, *parts: str) -> bytes:
+        """The keyed hash under which something is found. The tenant is in the key, and in what is hashed."""
+        values = [_LABEL, authorise(scope).tenant.encode(), *(part.encode() for part in parts)]
+        joined = b"".join([len(value).to_bytes(4, "big") + value for value in values])
+        return await self._keys.index(scope, _PLACE, joined)
+
+    async def seal(self, scope: TenantScope, home: Home, plaintext: bytes) -> bytes:
+        """Seal a record for its home."""
+        return await self._keys.seal(scope, home.purpose, _place(home.group, home.key), plaintext)
+
+    async def open(self, scope: TenantScope, home: Home, sealed: bytes) -> bytes:
+        """Open a record that lies at `home`.
+
+        Raises:
+            SealBroken: it was sealed for another place or tenant, or was changed.
+            KeyUnavailable: the tenant's key can't be had.
+        """
+        return await self._keys.open(scope, home.purpose, _place(home.group, home.key), sealed)
+
+
+class Verification:
+    """The third wall: what comes back is what was asked for, and says itself where it belongs."""
+
+    def was_asked_for(self, group: bytes, key: bytes | None, row: Row) -> bool:
+        """Whether the row lies in the group, and has the key if one was asked for."""
+        return row.group == group and (key is None or row.key == key)
+
+    def accepts(self, home: Home, said: Home) -> bool:
+        """Whether a record found at `home` says that it belongs there."""
+        return said == home
+
+
+class Walls(NamedTuple):
+    """All three, around one store, and who is told when something met them that should never have come so far."""
+
+    placement: Placement
+    cryptography: Cryptography
+    verification: Verification
+    on_alarm: OnAlarm
+
+    async def admit(self, scope: TenantScope, purpose: str, group: bytes, key: bytes | None, row: Row) -> Record | None:
+        """What a row of that group (and key) holds; None, and an alarm, when it isn't this tenant's or not from there.
+
+        Raises:
+            KeyUnavailable: the tenant's key can't be had. Nothing passes on a guess.
+        """
+        if not self.verification.was_asked_for(group, key, row):
+            self.raise_alarm(scope, Wall.PLACEMENT, purpose, "the backend returned a row that wasn't asked for")
+            return None
+        home = Home(authorise(scope).tenant, self.cryptography.store, purpose, group, row.key, row.revision)
+        try:
+            plaintext = await self.cryptography.open(scope, home, row.sealed)
+        except SealBroken as error:
+            if error.reason is BrokenSeal.WRAPPED_KEY:
+                raise KeyUnavailable(f"the key of `{scope.tenant}` itself is not what was wrapped") from error
+            self.raise_alarm(scope, Wall.CRYPTOGRAPHY, purpose, error.reason.value)
+            return None
+        try:
+            said, record = decode(plaintext)
+        except ValueError:
+            self.raise_alarm(scope, Wall.VERIFICATION, purpose, "what is sealed is no record")
+            return None
+        if not self.verification.accepts(home, said):
+            self.raise_alarm(scope, Wall.VERIFICATION, purpose, "the record belongs elsewhere")
+            return None
+        return record
+
+    def raise_alarm(self, scope: TenantScope, wall: Wall, purpose: str, reason: str) -> None:
+        """Tell of a record that was dropped."""
+        self.on_alarm(WallAlarm(wall, scope.tenant, self.cryptography.store, purpose, reason))
+
+
+def _place(group: bytes, key: bytes) -> str:
+    """The record id that enters the seal."""
+    return f"{group.hex()}/{key.hex()}"

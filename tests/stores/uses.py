@@ -1,0 +1,177 @@
+"""What a tenant does with each store, and everything that it can see of it: one entry for each store.
+
+A new store joins here, and the walls, the contract and non-interference are held against it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+from partywall.errors import PartywallError
+from partywall.stores import Stores
+from partywall.tenancy import Secret, TenantScope
+
+__all__ = ["NAMES", "USES", "Use", "observed", "renamed"]
+
+NAMES: Final = ("n-1", "n-2")
+"""Ids that callers choose; both tenants choose the same ones."""
+
+
+class Use(NamedTuple):
+    """One store in use."""
+
+    plant: Callable[[Stores, TenantScope, str], Awaitable[list[str]]]
+    """Store something that holds the mark, under the usual names. Returns the ids that were made."""
+    look: Callable[[Stores, TenantScope, list[str]], Awaitable[list[str]]]
+    """Ask for everything in every way, by the usual names and by `ids`; what came back, errors too, as text."""
+    clear: Callable[[Stores, TenantScope], Awaitable[None]]
+    """Delete what was planted, by its names."""
+
+
+async def observed(question: Awaitable[object]) -> str:
+    """The answer, or the refusal in full, as the caller sees it."""
+    try:
+        answer = await question
+    except PartywallError as error:
+        return f"{type(error).__name__} {error.code} {error.status} {error} {error.public_message}"
+    if isinstance(answer, Secret):
+        return f"Secret {answer.reveal()}"
+    return repr(answer)
+
+
+_MADE = re.compile(r"(conv|msg|mem|sess|evt)_[0-9a-f]{32}")
+
+
+def renamed(texts: list[str], known: dict[str, str]) -> list[str]:
+    """The texts with ids that the server made replaced by their order of appearance."""
+
+    def name(match: re.Match[str]) -> str:
+        return known.setdefault(match[0], f"<{match[1]} {len(known)}>")
+
+    return [_MADE.sub(name, text) for text in texts]
+
+
+# -- Each store ---
+
+
+async def _plant_conversations(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
+    made = []
+    for name in NAMES:
+        for number in range(3):
+            message = await stores.conversations.append(scope, name, role="user", content=f"{mark} {number}")
+            made.append(message.id)
+        made.append((await stores.conversations.get(scope, name)).id)
+    return made
+
+
+async def _look_conversations(stores: Stores, scope: TenantScope, ids: list[str]) -> list[str]:
+    conversations = stores.conversations
+    seen = [await observed(conversations.list_own(scope, backwards=way, limit=1)) for way in (False, True)]
+    for each in (*NAMES, *ids, "", "n-", "n-1 ", "\uff4e-1", "%", "conv_"):
+        seen.append(await observed(conversations.get(scope, each)))
+        seen.append(await observed(conversations.messages(scope, each, limit=2)))
+        seen.append(await observed(conversations.messages(scope, each, limit=2, backwards=True)))
+        seen.append(await observed(conversations.messages(scope, NAMES[0], after=each)))
+        seen.append(await observed(conversations.list_own(scope, after=each)))
+    return seen
+
+
+async def _clear_conversations(stores: Stores, scope: TenantScope) -> None:
+    for name in NAMES:
+        await observed(stores.conversations.delete(scope, name))
+
+
+async def _plant_memory(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
+    return [(await stores.memory.add(scope, name, f"{mark} {tag}", tags=[tag])).id for name in NAMES for tag in NAMES]
+
+
+async def _look_memory(stores: Stores, scope: TenantScope, ids: list[str]) -> list[str]:
+    memory, seen = stores.memory, []
+    for agent in (*NAMES, "", "n-"):
+        seen.append(await observed(memory.list_notes(scope, agent, limit=1)))
+        seen.append(await observed(memory.list_notes(scope, agent, backwards=True)))
+        for each in (*NAMES, *ids, "", "%"):
+            seen.append(await observed(memory.get(scope, agent, each)))
+            seen.append(await observed(memory.search(scope, agent, each)))
+            seen.append(await observed(memory.list_notes(scope, agent, after=each)))
+    return seen
+
+
+async def _clear_memory(stores: Stores, scope: TenantScope) -> None:
+    for name in NAMES:
+        await stores.memory.forget_all(scope, name)
+
+
+async def _plant_preferences(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
+    for name in NAMES:
+        await stores.preferences.put(scope, name, mark)
+    return []
+
+
+async def _look_preferences(stores: Stores, scope: TenantScope, ids: list[str]) -> list[str]:
+    return [await observed(stores.preferences.read(scope))]
+
+
+async def _clear_preferences(stores: Stores, scope: TenantScope) -> None:
+    await stores.preferences.clear(scope)
+
+
+async def _plant_vault(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
+    for name in NAMES:
+        await stores.vault.put(scope, name, Secret(mark))
+    return []
+
+
+async def _look_vault(stores: Stores, scope: TenantScope, ids: list[str]) -> list[str]:
+    seen = [await observed(stores.vault.list_tools(scope, backwards=way, limit=1)) for way in (False, True)]
+    return seen + [await observed(stores.vault.get(scope, name)) for name in (*NAMES, "", "n", "N-1")]
+
+
+async def _clear_vault(stores: Stores, scope: TenantScope) -> None:
+    for name in NAMES:
+        await observed(stores.vault.remove(scope, name))
+
+
+async def _plant_traces(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
+    return [(await stores.trace_sessions.record(scope, name, {"said": mark})).id for name in NAMES for _ in range(2)]
+
+
+async def _look_traces(stores: Stores, scope: TenantScope, ids: list[str]) -> list[str]:
+    traces = stores.trace_sessions
+    seen = [await observed(traces.list_sessions(scope, backwards=way, limit=1)) for way in (False, True)]
+    for each in (*NAMES, *ids, "", "n-"):
+        seen.append(await observed(traces.events(scope, each)))
+        seen.append(await observed(traces.events(scope, NAMES[0], after=each)))
+    return seen
+
+
+async def _clear_traces(stores: Stores, scope: TenantScope) -> None:
+    for name in NAMES:
+        await observed(stores.trace_sessions.delete(scope, name))
+
+
+async def _plant_sessions(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
+    # A session holds nothing of the caller's, so the mark is its length.
+    seconds = 1000 + int.from_bytes(hashlib.sha256(mark.encode()).digest()[:2], "big")
+    return [(await stores.sessions.start(scope, ttl_seconds=seconds)).id for _ in NAMES]
+
+
+async def _look_sessions(stores: Stores, scope: TenantScope, ids: list[str]) -> list[str]:
+    return [await observed(stores.sessions.verify(scope, each)) for each in (*ids, "", "sess_")]
+
+
+async def _clear_sessions(stores: Stores, scope: TenantScope) -> None:
+    await stores.sessions.end_all(scope)
+
+
+USES: Final = {
+    "conversations": Use(_plant_conversations, _look_conversations, _clear_conversations),
+    "memory": Use(_plant_memory, _look_memory, _clear_memory),
+    "preferences": Use(_plant_preferences, _look_preferences, _clear_preferences),
+    "vault": Use(_plant_vault, _look_vault, _clear_vault),
+    "trace_sessions": Use(_plant_traces, _look_traces, _clear_traces),
+    "sessions": Use(_plant_sessions, _look_sessions, _clear_sessions),
+}
