@@ -478,7 +478,11 @@ def test_nobody_is_spoken_to_but_in_http_1(served: Served) -> None:
             reply = connection.answer()
             assert (reply.status, reply.header("connection")) == (200, "close")
             assert connection.is_closed()
-        assert send(served, request("alpha", GOOD, *lines)).status == 400
+        assert send(served, request("alpha", GOOD, *lines)).status == 200
+        with RawConnection(served.url) as connection:  # in pieces, and in chunks
+            connection.send(head("alpha", *lines, "transfer-encoding: chunked") + b"%x\r\n" % len(GOOD) + GOOD[:9])
+            connection.send(GOOD[9:] + b"\r\n0\r\n\r\n")
+            assert connection.answer().status == 200
 
 
 def test_expect_continue(served: Served) -> None:

@@ -260,3 +260,107 @@ def test_a_client_that_never_reads_gives_up_its_connection(monkeypatch: pytest.M
             await asyncio.wait_for(ended.wait(), 30 * SECONDS)
 
     asyncio.run(main())
+
+
+LONG = 24 * 2**20
+"""More than the kernel takes for a client that doesn't read."""
+
+
+async def answers_at_length(request: Request, responder: Responder) -> None:
+    responder.whole(200, b"", request.path.encode() * LONG)
+
+
+def test_whole_answers_that_nobody_reads_are_not_piled_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second request waits until the first one's answer was read, and then it is served."""
+    monkeypatch.setattr(protocol, "WRITE_SECONDS", 100.0)
+    begun: list[str] = []
+
+    async def app(request: Request, responder: Responder) -> None:
+        begun.append(request.path)
+        await answers_at_length(request, responder)
+
+    async def main() -> None:
+        async with served(app) as (reader, writer):
+            writer.write(GET)
+            await asyncio.sleep(SECONDS)
+            writer.write(GET + GET)
+            await asyncio.sleep(SECONDS)
+            assert begun == ["/"]
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert len(await reader.readexactly(LONG)) == LONG
+            assert (await reader.readuntil(b"\r\n\r\n"))[:15] == head[:15]
+            assert begun == ["/", "/"]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("last", ["", "connection: close\r\n"])
+def test_an_unread_whole_answer_is_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+    monkeypatch.setattr(protocol, "WRITE_SECONDS", SECONDS)
+
+    async def main() -> int:
+        async with served(answers_at_length) as (reader, writer):
+            writer.write(f"GET / HTTP/1.1\r\nhost: g\r\n{last}\r\n".encode())
+            await asyncio.sleep(5 * SECONDS)
+            try:
+                return len(await reader.read())
+            except ConnectionResetError:
+                return 0
+
+    assert asyncio.run(main()) < LONG
+
+
+def test_a_refusal_before_the_announced_body_ends_the_connection() -> None:
+    """Whether the body still comes, only the client knows: it would be taken for a request, or a request for it."""
+    announced = b"POST / HTTP/1.1\r\nhost: g\r\ncontent-length: 300\r\nexpect: 100-continue\r\n\r\n"
+    said = everything_after(announced, GET + b" " * 300 + GET, pause=SECONDS / 5)
+    assert said.count(b"HTTP/1.1") == 1
+    assert b"\r\nconnection: close\r\n" in said
+
+
+def test_http_1_0_is_not_told_to_continue() -> None:
+    async def app(request: Request, responder: Responder) -> None:
+        responder.whole(200, b"", await request.body(limit_bytes=10, timeout_seconds=5))
+
+    start = b"POST / HTTP/1.0\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
+    assert b" 100 " not in everything_after(start, b"ok", app=app, pause=SECONDS / 5)
+
+
+def test_the_running_request_hears_of_the_end_behind_a_long_body() -> None:
+    async def main() -> str:
+        heard: asyncio.Queue[str] = asyncio.Queue()
+
+        async def app(request: Request, _responder: Responder) -> None:
+            try:
+                request.watch()
+                await asyncio.sleep(5)
+            except asyncio.CancelledError:
+                assert request.was_left()
+                heard.put_nowait("gone")
+
+        async with served(app) as (_, writer):
+            writer.write(GET + b"POST / HTTP/1.1\r\nhost: g\r\ncontent-length: 4000000\r\n\r\n" + b"x" * 2_000_000)
+            await asyncio.sleep(SECONDS)
+            writer.transport.abort()
+            return await asyncio.wait_for(heard.get(), 3)
+
+    assert asyncio.run(main()) == "gone"
+
+
+def test_a_stop_passes_over_what_was_never_served() -> None:
+    """An answer that nobody reads, and behind it a request that spoils the connection."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        connected = Clients(loop, tick_seconds=SECONDS / 10)
+        server = await loop.create_server(lambda: GatewayProtocol(answers_at_length, connected, loop), "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(GET + POST.replace(b"content-length: 10", b"transfer-encoding: chunked") + b"ZZZ\r\n")
+        await asyncio.sleep(SECONDS)
+        server.close()
+        await asyncio.wait_for(connected.aclose(grace_seconds=SECONDS), 5)
+        await asyncio.sleep(SECONDS)
+        assert len(connected) == 0
+        writer.close()
+
+    asyncio.run(main())

@@ -1,6 +1,6 @@
 """Everybody who is connected, and the one clock that their deadlines are held against.
 
-Promises: no more than `MAX_CONNECTIONS` at once; a connection past its deadline is told so within `_TICK_SECONDS`. One
+Promises: no more than `MAX_CONNECTIONS` at once; each is asked to look at its deadlines every `_TICK_SECONDS`. One
 timer for all: a timer for each wait of each request cost more than parsing it.
 """
 
@@ -25,9 +25,7 @@ _TICK_SECONDS: Final = 0.5
 
 
 class _Connection(Protocol):
-    deadline: float
-
-    def too_slow(self) -> None: ...
+    def look(self, now: float) -> None: ...
     def finish(self) -> None: ...
     def cancel(self) -> None: ...
 
@@ -83,6 +81,6 @@ class Clients:
 
     def _look(self) -> None:
         now = self._loop.time()
-        for connection in [each for each in self._open if each.deadline < now]:
-            connection.too_slow()
+        for connection in tuple(self._open):
+            connection.look(now)
         self._tick = self._loop.call_later(self._tick_seconds, self._look) if self._open else None

@@ -77,9 +77,6 @@ class Request:
         "task",
     )
 
-    task: asyncio.Task[Any]
-    """The task that serves this request, and that is cancelled when nobody waits for the answer any more."""
-
     def __init__(self, link: Link, method: str, path: str, query: bytes, headers: list[Header]) -> None:
         self.method = method
         # INVARIANT: the path as it was sent. Decoded, `/%61dmin` would be a second spelling, which rules of a proxy in
@@ -102,6 +99,8 @@ class Request:
         """All of it has."""
         self.gone = False
         """The client has hung up."""
+        self.task: asyncio.Task[Any] | None = None
+        """What serves this request, once its turn has come; cancelled when nobody waits for the answer any more."""
         self._link = link
         self._buffer = b""
         self._waiter: asyncio.Future[None] | None = None
@@ -132,7 +131,7 @@ class Request:
             raise RequestTimedOut(f"the body did not arrive within {timeout_seconds:g} s") from None
 
     async def _read(self, limit_bytes: int) -> bytes:
-        if self.expects_continue and not self.complete:
+        if self.expects_continue and not self.complete and not self.is_http_10:
             self.expects_continue = False
             self._link.transport.write(_CONTINUE)
         parts = bytearray()
@@ -178,7 +177,7 @@ class Request:
         """The client has hung up."""
         self.gone = True
         self._wake()
-        if self._is_watched and not self.answered:
+        if self._is_watched and not self.answered and self.task is not None:
             self.task.cancel()
 
     # -- Work that nobody may wait for any more ---
@@ -201,7 +200,7 @@ class Request:
     def was_left(self) -> bool:
         """Whether the cancellation just caught was the watch's. It is then forgotten, unless another came with it."""
         self._is_watched = False
-        return self.gone and self.task.uncancel() == 0
+        return self.gone and self.task is not None and self.task.uncancel() == 0
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -266,6 +265,9 @@ class Responder:
         if request.begun:
             raise RuntimeError("an answer has begun already")
         request.begun = True
+        if request.expects_continue and not request.complete:
+            # It may now send the body that it announced, or not: whoever guesses wrong takes a body for a request.
+            request.keep_alive = False
         head = _STATUS_LINES[status] + _dates.line() + lines
         return head if request.keep_alive else head + b"connection: close\r\n"
 

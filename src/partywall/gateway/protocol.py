@@ -3,7 +3,8 @@
 Promises: a head arrives within `HEADER_SECONDS` and `MAX_HEADER_BYTES` or the connection ends, and so it does when the
 rest of a refused request, a trailer or stray bytes would hold it; trailers are never taken for headers; requests of one
 connection are answered one after the other, in their order; what is malformed, or one too many, spoils no answer to the
-requests before it; nothing is spoken but HTTP/1.1, whatever upgrade is asked for.
+requests before it; nothing is spoken but HTTP/1.1, whatever upgrade is asked for; while a client doesn't read what it
+was answered, nothing more is done for it, and in the end it gives up its connection.
 
 Doesn't promise: a time for the body, which is the pipeline's; a limit on connections, which is `clients`'.
 """
@@ -20,7 +21,7 @@ from typing import Final, cast
 import httptools
 
 from partywall.gateway.clients import Clients
-from partywall.gateway.http import WRITE_SECONDS, ClientGone, Header, Request, Responder
+from partywall.gateway.http import WRITE_SECONDS, ClientGone, Header, Request, Responder, header_lines
 
 __all__ = ["HEADER_SECONDS", "KEEP_ALIVE_SECONDS", "MAX_HEADER_BYTES", "MAX_PIPELINED", "App", "GatewayProtocol"]
 
@@ -33,6 +34,7 @@ MAX_PIPELINED: Final = 32
 """Requests of one connection that may wait for an answer at once."""
 _HIGH_WATER_BYTES: Final = 64 * 1024
 """A body that nobody takes is read no further than this."""
+_ABOUT_UPGRADE: Final = frozenset({b"connection", b"http2-settings", b"upgrade"})
 _TOO_LARGE: Final = b"HTTP/1.1 431 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _TOO_SLOW: Final = b"HTTP/1.1 408 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _MALFORMED: Final = b"HTTP/1.1 400 \r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -53,9 +55,7 @@ class GatewayProtocol(asyncio.Protocol):
         self._app = app
         self._clients = clients
         self._loop = loop
-        self._parser = httptools.HttpRequestParser(self)
-        # What follows a request that said `connection: close` is not looked at; it mustn't spoil that one's answer.
-        self._parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parser = self._new_parser()
         self._url = b""
         self._headers: list[Header] = []
         self._in_head = True
@@ -75,6 +75,10 @@ class GatewayProtocol(asyncio.Protocol):
         """When the connection ends unless something happens before, on the loop's clock. `clients` looks at it."""
         self._is_timed = False
         """The deadline is that of a head or of a rest; one more byte doesn't move it."""
+        self._unread_bytes = 0
+        """What the client had still to read when it was last looked at."""
+        self._read_by = math.inf
+        """When a client that reads nothing at all gives up its connection."""
 
     # -- What the event loop calls -----------------------------------------------------------------------------------
 
@@ -92,7 +96,7 @@ class GatewayProtocol(asyncio.Protocol):
         self.deadline = math.inf
         for request in self._unanswered:
             request.lost()
-        self.resume_writing()
+        self._wake_writer()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -109,8 +113,8 @@ class GatewayProtocol(asyncio.Protocol):
         self._overhead_bytes = overhead
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # `on_headers_complete` has seen to it
+        except httptools.HttpParserUpgrade as upgrade:
+            self._pass_over_upgrade(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._give_up(_MALFORMED)
             return
@@ -126,6 +130,11 @@ class GatewayProtocol(asyncio.Protocol):
             self._writable = self._loop.create_future()
 
     def resume_writing(self) -> None:
+        self._wake_writer()
+        if not self.transport.is_closing() and not (self._unanswered and self._unanswered[0].task is not None):
+            self._go_on()
+
+    def _wake_writer(self) -> None:
         waiter, self._writable = self._writable, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -148,6 +157,8 @@ class GatewayProtocol(asyncio.Protocol):
         self._in_head = self._is_timed = False
         self._overhead_bytes = 0
         self.deadline = math.inf
+        if parser.should_upgrade():
+            return  # the parser stops here, and `_pass_over_upgrade` begins the message anew
         waiting = len(self._unanswered)
         if waiting >= MAX_PIPELINED:
             raise _TooManyPipelined
@@ -157,25 +168,49 @@ class GatewayProtocol(asyncio.Protocol):
         self._headers = []
         request.is_http_10 = parser.get_http_version() == "1.0"
         request.keep_alive = parser.should_keep_alive() and not request.is_http_10
-        if parser.should_upgrade():
-            # Nothing is spoken here but HTTP/1.1. What follows, llhttp takes for another protocol's.
-            request.keep_alive = False
-            self._deaf = True
         self._reading = request
         self._unanswered.append(request)
-        if waiting == 0:
+        if waiting == 0 and self._writable is None:
             self._serve(request)
 
     def on_body(self, body: bytes) -> None:
         self._overhead_bytes = 0
         request = self._reading
-        if request is not None and not request.answered and request.feed(body) > _HIGH_WATER_BYTES:
+        if request is None or request.answered or request.feed(body) <= _HIGH_WATER_BYTES:
+            return
+        if request.task is not None:
             self.hold(held=True)
+        else:
+            # Who isn't read from can't be seen to leave, and the request before this one wants to know. So this one is
+            # given up instead.
+            self._unanswered[0].keep_alive = False
+            self._deaf = True
 
     def on_message_complete(self) -> None:
         request, self._reading = self._reading, None
         if request is not None:
             request.end()
+
+    def _new_parser(self) -> httptools.HttpRequestParser:
+        parser = httptools.HttpRequestParser(self)
+        # What follows a request that said `connection: close` is not looked at; it mustn't spoil that one's answer.
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return parser
+
+    def _pass_over_upgrade(self, rest: bytes) -> None:
+        """Read the message anew without what asks for another protocol: llhttp takes its body for that protocol's.
+
+        Java's own client, for one, asks for HTTP/2 in this way with each request. The connection ends behind the
+        answer: what follows might be meant for the other protocol.
+        """
+        parser, kept = self._parser, [header for header in self._headers if header[0] not in _ABOUT_UPGRADE]
+        kept.append((b"connection", b"close"))
+        start = b"%b %b HTTP/%b\r\n" % (parser.get_method(), self._url, parser.get_http_version().encode())
+        self._parser = self._new_parser()
+        try:
+            self._parser.feed_data(start + header_lines(kept) + b"\r\n" + rest)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # CONNECT asks with its method
+            self._give_up(_MALFORMED)
 
     # -- What a request and its responder call -----------------------------------------------------------------------
 
@@ -196,7 +231,12 @@ class GatewayProtocol(asyncio.Protocol):
             return
         if not request.keep_alive:
             self.transport.close()
-            return
+        elif self._writable is not None:
+            self.hold(held=True)  # nothing more is taken on while what was answered isn't read
+        else:
+            self._go_on()
+
+    def _go_on(self) -> None:
         if self._held:
             self.hold(held=False)
         if self._unanswered:
@@ -240,8 +280,9 @@ class GatewayProtocol(asyncio.Protocol):
 
     def cancel(self) -> None:
         """The gateway doesn't wait any longer."""
-        if self._unanswered:
-            self._unanswered[0].task.cancel()
+        task = self._unanswered[0].task if self._unanswered else None
+        if task is not None:
+            task.cancel()
         self.transport.abort()
 
     # -- The end of a connection -------------------------------------------------------------------------------------
@@ -266,9 +307,19 @@ class GatewayProtocol(asyncio.Protocol):
         self._is_timed = True
         self.deadline = self._loop.time() + seconds
 
-    def too_slow(self) -> None:
-        """The deadline has passed."""
-        self._give_up(_TOO_SLOW if self._in_head else b"")
+    def look(self, now: float) -> None:
+        """Now and then: end what has waited for too long, on either side."""
+        unread = self.transport.get_write_buffer_size()
+        if unread == 0:
+            self._read_by = math.inf
+        elif self._read_by == math.inf or unread < self._unread_bytes:
+            self._read_by = now + WRITE_SECONDS
+        elif now >= self._read_by:
+            self.transport.abort()
+            return
+        self._unread_bytes = unread
+        if self.deadline < now:
+            self._give_up(_TOO_SLOW if self._in_head else b"")
 
 
 def _until_head_ends(data: bytes) -> int:
