@@ -46,6 +46,10 @@ def _starts_something(node: ast.Attribute) -> bool:
     return node.attr.startswith(("create_subprocess", "subprocess_", "ProcessPool"))
 
 
+HARMLESS = {"keys/__init__.py: importlib"}
+"""It loads the room's own modules, from a table in the source, when one of their names is first asked for."""
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_no_request_reaches_a_process_or_an_interpreter(room: str) -> None:
     """LESSONS B6: elsewhere an HTTP endpoint configured a command that the gateway then ran."""
@@ -54,7 +58,7 @@ def test_no_request_reaches_a_process_or_an_interpreter(room: str) -> None:
         for file in (SOURCE / room).rglob("*.py")
         for offence in offences(file.read_text(encoding="utf-8"))
     }
-    assert not found
+    assert found <= HARMLESS
 
 
 @pytest.mark.parametrize(

@@ -306,7 +306,8 @@ def test_three_hundred_tenants_share_a_bounded_number_of_files(tmp_path: Path) -
         for tenant in random.Random(1).sample(tenants, 100):
             assert await backend.partition(tenant, "memory").get(G, b"k") == Row(G, b"k", 1, tenant.encode())
         assert max(files for files, _ in seen) <= most
-        assert max(descriptors for _, descriptors in seen) <= 3 * most
+        # The database, its log and its index for each, and a folder for each of the four threads that is making a file.
+        assert max(descriptors for _, descriptors in seen) <= 3 * most + 4
         assert len(backend._lanes._lanes) <= most
         await backend.aclose()
         assert open_descriptors(tmp_path) == 0
