@@ -3,9 +3,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 from tests.cli.helpers import Command, status_of
 from tests.support.process import serve
+
+from partywall.errors import ConfigError
+from partywall.keys import FileRoot
 
 _KEY = re.compile(r"pw_[\w-]{43}")
 
@@ -83,6 +87,7 @@ def test_an_existing_document_is_left_alone(partywall: Command, tmp_path: Path) 
     assert ended.out == ""
     assert "exists already" in ended.err
     assert (tmp_path / "partywall.yaml").read_text() == "mine"
+    assert not (tmp_path / "partywall-root.key").exists()
 
 
 def test_force_overwrites(partywall: Command, tmp_path: Path) -> None:
@@ -93,4 +98,20 @@ def test_force_overwrites(partywall: Command, tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_is_one_line(partywall: Command, tmp_path: Path) -> None:
     ended = partywall("init", "nowhere/partywall.yaml")
-    assert (ended.code, ended.out, ended.err) == (2, "", "nowhere/partywall.yaml: No such file or directory\n")
+    said = "the root key file `nowhere/partywall-root.key` can't be made: No such file or directory\n"
+    assert (ended.code, ended.out, ended.err) == (2, "", said)
+
+
+def test_a_root_key_that_cannot_be_made_leaves_nothing_behind(
+    partywall: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> None:
+        raise ConfigError(f"the root key file `{path}` can't be made: No space left on device")
+
+    monkeypatch.setattr(FileRoot, "create", refuse)
+    ended = partywall("init")
+    assert (ended.code, ended.out) == (2, "")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine.yaml").write_text("mine")
+    assert partywall("init", "mine.yaml", "--force").code == 2
+    assert (tmp_path / "mine.yaml").read_text() == "mine"

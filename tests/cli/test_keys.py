@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import pwd
+import shutil
 import sqlite3
 import subprocess
 import time
@@ -19,6 +20,9 @@ from tests.support.documents import KEYS, base_document, merged, write_document
 from tests.support.inprocess import Reply
 from tests.support.process import serve
 from tests.support.raw import RawConnection, chat_body, request
+
+from partywall.errors import KeyUnavailable
+from partywall.keys.key_store import FileKeyStore
 
 _ME = f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
 
@@ -233,15 +237,97 @@ def test_the_receipt(partywall: Command, tmp_path: Path, sealed_dir: Path) -> No
     first = partywall(*destroying, "--receipt", tmp_path / "receipt.json", "--format", "json").json
     assert (tmp_path / "receipt.json").stat().st_mode & 0o777 == 0o600
     written = json.loads((tmp_path / "receipt.json").read_text())
-    assert first == written | {"destroyed_before": False}
+    place = {
+        "document": str(tmp_path / "doc.yaml"),
+        "keys_dir": str(sealed_dir / "keys"),
+        "root_key": str(sealed_dir / "root.key"),
+    }
+    assert first == written | {"destroyed_before": False} | place
     assert (written["tenant"], written["versions"], written["who"]) == ("alpha", [1, 2], _ME)
     second = partywall(*destroying, "--format", "json").json
-    assert second == written | {"destroyed_before": True}
+    assert second == written | {"destroyed_before": True} | place
     told = partywall(*destroying).out
     assert told.startswith("The key of `alpha` had been destroyed before; this is its receipt.\n")
+    assert all(named in told for named in place.values())
     assert all(digest in told for digest in written["wrapped_sha256"])
     states = {each["tenant"]: each["state"] for each in _list(partywall, sealed_dir)}
     assert states == {"_platform": "in use", "alpha": "destroyed", "beta": "in use"}
+
+
+def test_a_receipt_that_meets_a_full_disk_is_shown_and_the_key_is_said_to_be_destroyed(
+    partywall: Command, tmp_path: Path, sealed_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, path = os.fdopen, tmp_path / "receipt.json"
+
+    def full(descriptor: int, *arguments: Any, **options: Any) -> Any:
+        if Path(f"/proc/self/fd/{descriptor}").resolve() != path:
+            return whole(descriptor, *arguments, **options)
+        os.close(descriptor)
+        return whole(os.open("/dev/full", os.O_WRONLY), *arguments, **options)
+
+    monkeypatch.setattr(os, "fdopen", full)
+    destroying = ("keys", "destroy", "--data-dir", sealed_dir, "--tenant", "alpha", "--yes", "--receipt", path)
+    ended = partywall(*destroying)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert ended.out.startswith("The key of `alpha` is destroyed.\n")
+    assert ended.err.startswith(f"the key of `alpha` is destroyed, but {path} could not be written: No space left")
+    assert f"the shred ledger {sealed_dir / 'keys/destroyed.jsonl'}" in ended.err
+    assert not path.exists()
+    assert partywall(*destroying[:-2]).code == 0
+
+
+@pytest.mark.parametrize("step", ["_write", "confirm"])
+def test_a_disk_that_fills_up_during_the_destruction_hides_no_destroyed_key(
+    partywall: Command, tmp_path: Path, sealed_dir: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*_: object) -> None:
+        raise KeyUnavailable("the keys of `alpha` can't be used: No space left on device")
+
+    destroying = ("keys", "destroy", "--data-dir", sealed_dir, "--tenant", "alpha", "--yes")
+    with monkeypatch.context() as patched:
+        patched.setattr(FileKeyStore, step, full)
+        ended = partywall(*destroying, "--receipt", tmp_path / "receipt.json")
+    assert ended.code == 2
+    assert ended.out.startswith("The key of `alpha` is destroyed.\n")
+    assert "the key of `alpha` is destroyed; run this again to finish: the keys of `alpha` can't" in ended.err
+    assert json.loads((tmp_path / "receipt.json").read_text())["root_confirmed"] is False
+    finished = partywall(*destroying)
+    assert (finished.code, finished.err) == (0, "")
+    assert '"wrapped"' not in (sealed_dir / "keys/alpha/keys.json").read_text()
+
+
+def test_a_tenant_whose_folder_is_gone_is_listed_as_destroyed(partywall: Command, sealed_dir: Path) -> None:
+    destroying = ("keys", "destroy", "--data-dir", sealed_dir, "--tenant", "alpha", "--yes")
+    assert partywall(*destroying).code == 0
+    shutil.rmtree(sealed_dir / "keys/alpha")
+    states = {each["tenant"]: each["state"] for each in _list(partywall, sealed_dir)}
+    assert states == {"_platform": "in use", "alpha": "destroyed", "beta": "in use"}
+    assert partywall(*destroying).out.startswith("The key of `alpha` had been destroyed before")
+
+
+@pytest.mark.parametrize("original", ["there", "gone", "another"])
+def test_a_copied_data_directory_does_not_reach_the_originals_keys(
+    partywall: Command, tmp_path: Path, original: str
+) -> None:
+    document = document_in(tmp_path, keys_dir="wrapped")
+    assert ask(document, tmp_path / "data", "alpha", "beta") == [200, 200]
+    before = (tmp_path / "wrapped/alpha/keys.json").read_bytes()
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "data", copy)
+    if original != "there":
+        (tmp_path / "data").rename(tmp_path / "away")
+    if original == "another":  # at the path that was noted, and not the directory that was there
+        copy = copy.rename(tmp_path / "data")
+    for command, options in _EACH.items():
+        said = _one_line(partywall("keys", command, "--data-dir", copy, *options))
+        assert said.startswith(f"{copy}: is a copy, was moved")
+        assert said.endswith("name it with --config")
+    assert (tmp_path / "wrapped/alpha/keys.json").read_bytes() == before
+    named = partywall("keys", "destroy", "--data-dir", copy, "--config", document, "--tenant", "alpha")
+    assert named.code == 2
+    for path in (document, tmp_path / "wrapped", copy / "root.key"):
+        assert str(path) in named.err
+    assert (tmp_path / "wrapped/alpha/keys.json").read_bytes() == before
 
 
 def test_where_the_receipt_cannot_be_written_nothing_is_destroyed(
@@ -371,7 +457,7 @@ def test_a_root_that_is_down(partywall: Command, sealed_dir: Path, command: str)
         partywall("keys", "rotate", "--data-dir", sealed_dir, "--tenant", "alpha")
     (sealed_dir / "root.key").unlink()
     said = _one_line(partywall("keys", command, "--data-dir", sealed_dir, *_EACH[command]))
-    assert said.startswith(f"the root key file `{sealed_dir / 'root.key'}` is not there")
+    assert said.endswith(f"the root key file `{sealed_dir / 'root.key'}` is not there; put it back from its copy")
     assert not (sealed_dir / "root.key").exists()
 
 

@@ -53,6 +53,18 @@ def test_keys_are_kept_and_found_by_the_next(store: FileKeyStore, place: Path) -
     assert list(other.tenants()) == [ALPHA, BETA]
 
 
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_destroyed_tenant_is_known_though_its_folder_is_gone(place: Path, tmp_path: Path, apart: bool) -> None:
+    store = FileKeyStore(place, shred_ledger=tmp_path / "ledger.jsonl" if apart else None)
+    assert list(store.tenants()) == []
+    for tenant in BOTH:
+        assert store.replace(None, first(tenant))
+    receipt = store.destroy(ALPHA, who="cli:me", now=NOW)
+    shutil.rmtree(place / ALPHA)
+    assert list(store.tenants()) == [ALPHA, BETA]
+    assert store.destroy(ALPHA, who="cli:other", now=NOW + 1) == receipt
+
+
 def test_only_the_present_document_is_replaced(store: FileKeyStore) -> None:
     assert store.replace(None, first(ALPHA))
     second = first(ALPHA).with_next(wrapped(2))

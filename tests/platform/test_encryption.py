@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import json
+import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -22,6 +26,7 @@ from partywall.keys import (
     AppRoleAuth,
     AwsKmsRootSettings,
     BusinessHours,
+    FileRoot,
     FileRootSettings,
     KeyRingSettings,
     KubernetesAuth,
@@ -225,6 +230,71 @@ def test_one_that_the_document_names_is_never_made(tmp_path: Path, served_before
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "named.key").exists()
     assert (tmp_path / "data/root.key").exists() is served_before
+
+
+def test_another_root_key_than_wrapped_the_keys_starts_nothing(tmp_path: Path) -> None:
+    data_dir = sealed_data(tmp_path)
+    root, tenants = data_dir / "root.key", ("_platform", *KEYS)
+    right = root.read_bytes()
+    root.unlink()
+    FileRoot.create(root)
+    for gone in (None, *tenants):  # whoever's keys are left, they tell
+        if gone is not None and gone != tenants[-1]:
+            (data_dir / "keys" / gone).rename(tmp_path / gone)
+        with pytest.raises(ConfigError, match="put back the root key that belongs to these keys") as refused:
+            opens(tmp_path / "doc.yaml", data_dir)
+        assert str(root) in str(refused.value)
+        assert "\n" not in str(refused.value)
+    root.write_bytes(right)
+    opens(tmp_path / "doc.yaml", data_dir)
+
+
+def test_one_tenants_broken_key_does_not_keep_the_rest_from_starting(tmp_path: Path) -> None:
+    data_dir = sealed_data(tmp_path)
+    path = data_dir / "keys/_platform/keys.json"
+    (data_dir / "keys/alpha/keys.json").write_text("{}")
+    kept = json.loads(path.read_text())
+    broken = bytearray(base64.b64decode(kept["versions"][0]["wrapped"]))
+    broken[-1] ^= 1
+    kept["versions"][0] |= {
+        "wrapped": base64.b64encode(broken).decode(),
+        "wrapped_sha256": hashlib.sha256(broken).hexdigest(),
+    }
+    path.write_text(json.dumps(kept))
+    opens(tmp_path / "doc.yaml", data_dir)
+
+
+@pytest.mark.parametrize("first", [{}, {"keys_dir": "wrapped"}])
+def test_an_empty_folder_of_keys_is_not_served_in_the_place_of_a_full_one(
+    tmp_path: Path, first: dict[str, Any]
+) -> None:
+    data_dir, root = tmp_path / "data", tmp_path / "root.key"
+    FileRoot.create(root)
+    document = document_in(tmp_path, root_key_file="root.key", **first)
+    former = tmp_path / "wrapped" if first else data_dir / "keys"
+    assert ask(document, data_dir, *KEYS) == [200, 200]
+    write_document(document, base_document())  # a start without encryption forgets nothing
+    opens(document, data_dir)
+    (tmp_path / "elsewhere/lost+found").mkdir(parents=True, mode=0o700)
+    (tmp_path / "elsewhere").chmod(0o700)
+    for named in ("elsewhere", "new"):
+        document_in(tmp_path, root_key_file="root.key", keys_dir=named)
+        with pytest.raises(ConfigError, match="move the folder there, or set") as refused:
+            opens(document, data_dir)
+        assert f"`{former}`" in str(refused.value)
+        assert "\n" not in str(refused.value)
+    assert not (tmp_path / "new").exists()
+    former.rename(tmp_path / "new")
+    assert ask(document, data_dir, *KEYS) == [200, 200]
+
+
+def test_a_destroyed_tenant_does_not_come_back_with_another_folder(tmp_path: Path) -> None:
+    data_dir = sealed_data(tmp_path)
+    for folder in (data_dir / "keys").iterdir():
+        shutil.rmtree(folder)
+    (data_dir / "keys/destroyed.jsonl").touch(0o600)
+    with pytest.raises(ConfigError, match="move the folder there"):
+        opens(document_in(tmp_path, keys_dir="new"), data_dir)
 
 
 def test_while_it_is_gone_keys_are_used_for_their_time_and_then_refused(tmp_path: Path) -> None:

@@ -36,10 +36,13 @@ def init_command(path: Path, force: bool, form: str) -> None:  # noqa: FBT001  #
     root_key = path.with_name(ROOT_KEY_FILE)
     if root_key.exists() and not force:
         raise ConfigError(f"{root_key}: exists already; with --force, the new document uses it and leaves it as it is")
-    keys = {owner: new_api_key() for owner in (*STARTER_TENANTS, "operator")}
-    _write(path, starter_document({owner: digest for owner, (_, digest) in keys.items()}), overwrite=force)
+    if not force and (path.exists() or path.is_symlink()):
+        raise _exists(path)
+    # The root key is first: where it can't be made, no document is left behind that names it.
     if not root_key.exists():
         FileRoot.create(root_key)
+    keys = {owner: new_api_key() for owner in (*STARTER_TENANTS, "operator")}
+    _write(path, starter_document({owner: digest for owner, (_, digest) in keys.items()}), overwrite=force)
     if form == "json":
         made = [
             {"for": owner, "api_key": key.reveal(), "api_key_digest": digest} for owner, (key, digest) in keys.items()
@@ -56,7 +59,11 @@ def _write(path: Path, text: str, *, overwrite: bool) -> None:
         with path.open("w" if overwrite else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise ConfigError(f"{path}: exists already; choose another name, or --force to overwrite it") from None
+        raise _exists(path) from None
+
+
+def _exists(path: Path) -> ConfigError:
+    return ConfigError(f"{path}: exists already; choose another name, or --force to overwrite it")
 
 
 def _show(path: Path, root_key: Path, keys: dict[str, Secret]) -> None:

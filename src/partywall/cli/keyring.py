@@ -21,7 +21,7 @@ import click
 from partywall.errors import ConfigError
 from partywall.keys import KeyAlarm, KeyRing, KeyStatus
 from partywall.platform.encryption import Encrypted, open_keys
-from partywall.platform.remembered import remembered_document
+from partywall.platform.remembered import has_foreign_note, remembered_document
 from partywall.tenancy import TenantId
 
 __all__ = ["SERVICE", "KeyPlace", "document_of", "operator", "status_of"]
@@ -58,8 +58,13 @@ class KeyPlace:
         """Read the document.
 
         Raises:
-            ConfigError: it can't be read, it has no `encryption`, or there are no keys yet.
+            ConfigError: nobody says which it is, it can't be read, it has no `encryption`, or there are no keys yet.
         """
+        if config is None and has_foreign_note(data_dir):
+            raise ConfigError(
+                f"{data_dir}: is a copy, was moved, or was last served by an older version, so its document is not "
+                "known; name it with --config"
+            )
         document = document_of(config, data_dir)
         encrypted = Encrypted.load(document)
         if encrypted is None:
@@ -73,6 +78,20 @@ class KeyPlace:
     def keys_dir(self) -> Path:
         """The folder of the wrapped keys."""
         return self.encrypted.keys_dir(base=self.document.parent, data_dir=self.data_dir)
+
+    @property
+    def shred_ledger(self) -> Path:
+        """The file of the receipts."""
+        return self.encrypted.shred_ledger(base=self.document.parent, data_dir=self.data_dir)
+
+    def told(self, tenant: TenantId) -> dict[str, str]:
+        """Whose keys these are, for an operator to recognise: absolute paths, and the tenant's root."""
+        root = self.encrypted.root_told(tenant, base=self.document.parent, data_dir=self.data_dir)
+        return {
+            "document": str(self.document.absolute()),
+            "keys_dir": str(self.keys_dir.absolute()),
+            "root_key": root,
+        }
 
     def shared_root(self, tenant: TenantId) -> str | None:
         """What tells apart the root keys that serve several tenants; None when this one has a root key of its own."""

@@ -25,6 +25,7 @@ from partywall.errors import InvalidTenantId, KeyDestroyed, KeyUnavailable
 from partywall.keys import private_files as files
 from partywall.keys.ledger import ShredLedger
 from partywall.keys.receipt import Receipt
+from partywall.keys.strict import parse
 from partywall.keys.wrapped import TenantKeys
 from partywall.tenancy import TenantId, parse_tenant_id
 
@@ -92,7 +93,7 @@ class KeyStore(Protocol):
 class FileKeyStore:
     """Wrapped keys in files of one machine."""
 
-    __slots__ = ("_ledger", "_root")
+    __slots__ = ("_ledger", "_ledger_path", "_root")
 
     def __init__(self, keys_dir: Path, *, shred_ledger: Path | None = None) -> None:
         """Make the folder where it is missing.
@@ -101,7 +102,8 @@ class FileKeyStore:
             KeyUnavailable: it can't be made, is a link, or is open to others.
         """
         self._root = keys_dir.absolute()
-        self._ledger = ShredLedger(shred_ledger or self._root / _LEDGER)
+        self._ledger_path = shred_ledger or self._root / _LEDGER
+        self._ledger = ShredLedger(self._ledger_path)
         with _refusing("the key store"):
             self._root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             files.make_folder(self._root)
@@ -172,10 +174,18 @@ class FileKeyStore:
 
     def tenants(self) -> Iterator[TenantId]:
         with _refusing("the key store"):
-            found = sorted(path.name for path in self._root.iterdir() if (path / _KEYS).exists())
-        for name in found:
+            found = {path.name for path in self._root.iterdir() if (path / _KEYS).exists()} | self._shredded()
+        for name in sorted(found):
             with contextlib.suppress(InvalidTenantId):  # `lost+found` and its like
                 yield PLATFORM if name == PLATFORM else parse_tenant_id(name)
+
+    def _shredded(self) -> set[str]:
+        """Who stands in the ledger, be their folder there or gone."""
+        if files.stamp(self._ledger_path) is None:
+            return set()
+        files.check_folder(self._ledger_path.parent)
+        lines = (files.read(self._ledger_path) or b"").split(b"\n")
+        return {Receipt.from_dict(parse(line)).tenant for line in lines[:-1]}
 
     # -- Files -------------------------------------------------------------------------------------------------------
 

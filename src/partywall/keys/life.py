@@ -17,22 +17,23 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from partywall.errors import ConfigError, KeyDestroyed, KeyUnavailable, PartywallError
+from partywall.errors import ConfigError, KeyDestroyed, KeyUnavailable, PartywallError, SealBroken
 from partywall.keys.clocks import Clocks
 from partywall.keys.flights import Helpers
 from partywall.keys.holding import Holding
-from partywall.keys.key_store import KeyStore
+from partywall.keys.key_store import PLATFORM, KeyStore
 from partywall.keys.receipt import Receipt
 from partywall.keys.settings import KeyRingSettings
 from partywall.keys.use_log import UseLog
 from partywall.keys.uses import Operation
-from partywall.keys.wrapped import TenantKeys
+from partywall.keys.wrapped import TenantKeys, WrappedKey
 from partywall.keys.wrapping import Wrapping
 from partywall.tenancy import TenantId
 
 __all__ = ["KeyStatus", "KeyVersionStatus", "Life", "Rotations"]
 
 _DAY_SECONDS: Final = 86_400.0
+_PROOFS: Final = 3
 AUTO_ROTATE: Final = "auto_rotate_days"
 """Who asked for a rotation that came with time."""
 
@@ -100,6 +101,27 @@ class Life:
             KeyUnavailable: the key store can't be read at all.
         """
         return await self._helpers.run(lambda: tuple(self._status(tenant) for tenant in self._store.tenants()))
+
+    async def prove_root(self) -> None:
+        """See that the platform's root opens what it wrapped: the platform's newest key, or else a tenant's.
+
+        One that doesn't open is that key's trouble; when none of the first few does, the root is another one. Where it
+        wrapped nothing yet, there is nothing to see.
+
+        Raises:
+            KeyUnavailable, SealBroken: why the last one didn't open.
+        """
+        failure: PartywallError | None = None
+        for tenant, version in await self._helpers.run(self._wrapped_by_platform_root):
+            try:
+                key = await self._wrapping.unwrap(tenant, version)
+            except (KeyUnavailable, SealBroken) as error:
+                failure = error
+            else:
+                key[:] = bytes(len(key))
+                return
+        if failure is not None:
+            raise failure
 
     async def rotate(self, tenant: TenantId, *, who: str) -> int:
         """Make a new version of the tenant's key, which seals from now on. Returns its number.
@@ -197,6 +219,20 @@ class Life:
             return receipt
 
     # -- Steps -------------------------------------------------------------------------------------------------------
+
+    def _wrapped_by_platform_root(self) -> list[tuple[TenantId, WrappedKey]]:
+        """The newest such version of everybody's; the platform's own comes first."""
+        root, found = self._wrapping.root_name(PLATFORM), []
+        for tenant in sorted(self._store.tenants(), key=lambda each: (each != PLATFORM, each)):
+            try:
+                keys = self._store.load(tenant)
+            except (KeyDestroyed, KeyUnavailable):
+                continue
+            live = [version for version in (keys.live if keys else ()) if version.root == root]
+            found += [(tenant, version) for version in live[-1:]]
+            if len(found) == _PROOFS:
+                break
+        return found
 
     async def _rotate_once(self, keys: TenantKeys, who: str) -> int | None:
         """The new version's number; None when somebody changed the keys meanwhile."""

@@ -3,8 +3,10 @@
 Promises: what the document says about roots, logins, holding and rotation is what the keyring is told, and nothing
 falls back to another root. Without `root_key_file`, the root key is made at the first start, in the data directory,
 readable by its owner alone. One that the document names is never made in passing, nor one that is missing while keys
-are there that it wrapped, nor any by a command that only looks. What the root file in the data directory wrapped before
-the platform moved to Vault or KMS, it unwraps until it is taken away.
+are there that it wrapped, nor any by a command that only looks. Nothing is served with a root key that opens nothing of
+what it is said to have wrapped, nor with an empty folder of keys while the one that was served before holds some. What
+the root file in the data directory wrapped before the platform moved to Vault or KMS, it unwraps until it is taken
+away.
 
 Doesn't promise: a change of roots without a restart (`Platform.reload` refuses it).
 """
@@ -26,8 +28,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from partywall.config import Document, load
 from partywall.config.encryption import AwsKmsConfig, BusinessHours, Encryption, TenantRoot, VaultAuth, VaultConfig
 from partywall.config.providers import SecretKeyRef
-from partywall.errors import ConfigError, PartywallError
+from partywall.errors import ConfigError, KeyUnavailable, PartywallError, SealBroken
 from partywall.keys import (
+    PLATFORM,
     AppRoleAuth,
     AwsKmsRootSettings,
     FileRoot,
@@ -43,6 +46,7 @@ from partywall.keys import (
 )
 from partywall.keys import BusinessHours as Hours
 from partywall.keys import VaultAuth as Login
+from partywall.platform.remembered import remembered_keys_dir
 from partywall.platform.secrets import SecretRef, SecretResolver
 from partywall.tenancy import Secret, TenantId
 
@@ -50,6 +54,7 @@ __all__ = ["Encrypted", "open_keys", "serving_keys"]
 
 _ROOT_FILE: Final = "root.key"
 _KEYS: Final = "keys"
+_LEDGER: Final = "destroyed.jsonl"
 _ROTATION_LOOK_SECONDS: Final = 3600.0
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -89,6 +94,21 @@ class Encrypted:
     def keys_dir(self, *, base: Path, data_dir: Path) -> Path:
         """The folder of the wrapped keys and of the records of their use."""
         return base / self.section.keys_dir if self.section.keys_dir is not None else data_dir / _KEYS
+
+    def shred_ledger(self, *, base: Path, data_dir: Path) -> Path:
+        """Where the receipts of destroyed keys lie."""
+        named = self.section.shred_ledger
+        return self.keys_dir(base=base, data_dir=data_dir) / _LEDGER if named is None else base / named
+
+    def root_told(self, tenant: TenantId, *, base: Path, data_dir: Path) -> str:
+        """Which root wraps the tenant's keys, for an operator to recognise."""
+        root = self.tenant_roots.get(tenant) or self.section
+        if root.vault_config is not None:
+            vault = root.vault_config
+            return f"{vault.key_path_template} in Vault at {vault.address or os.environ.get('VAULT_ADDR')}"
+        if root.aws_kms_config is not None:
+            return f"AWS KMS key {root.aws_kms_config.key_id}"
+        return str((base / (self.section.root_key_file or data_dir.absolute() / _ROOT_FILE)).absolute())
 
     def settings(self, *, base: Path, data_dir: Path) -> KeyRingSettings:
         """What the keyring is told. Relative paths start at `base`, the document's folder.
@@ -147,11 +167,22 @@ async def serving_keys(encrypted: Encrypted, *, base: Path, data_dir: Path, serv
     """As `open_keys`, for a gateway: the root key is made at its first start, and keys are rotated as they come of age.
 
     Raises:
+        ConfigError: the keys lie elsewhere, or another root wrapped them.
         KeyUnavailable: the platform's root can't be used. A tenant's own is asked when that tenant's key is.
     """
+    await asyncio.to_thread(_refuse_moved_keys, encrypted, base, data_dir)
     await asyncio.to_thread(_make_own_root, encrypted, base, data_dir)
     async with open_keys(encrypted, base=base, data_dir=data_dir, service=service) as keys:
         await keys.check()
+        try:
+            await keys.life.prove_root()
+        except (KeyUnavailable, SealBroken) as error:
+            root = encrypted.root_told(PLATFORM, base=base, data_dir=data_dir)
+            where = encrypted.keys_dir(base=base, data_dir=data_dir)
+            raise ConfigError(
+                f"the root key ({root}) doesn't open the keys in `{where}`; "
+                f"put back the root key that belongs to these keys, or the keys that belong to it: {error}"
+            ) from error
         rotating = asyncio.create_task(_rotate_when_due(keys))
         try:
             yield keys
@@ -187,6 +218,34 @@ def _former_roots(root: RootSettings, data_dir: Path) -> tuple[NamedRoot, ...]:
     if isinstance(root, FileRootSettings) or not path.exists():
         return ()
     return (NamedRoot.platforms(FileRootSettings(path)),)
+
+
+def _refuse_moved_keys(encrypted: Encrypted, base: Path, data_dir: Path) -> None:
+    """Refuse an empty folder of keys where another one was served: in it, destroyed tenants would get new keys.
+
+    Raises:
+        ConfigError: that is so, or nobody can tell.
+    """
+    present = encrypted.keys_dir(base=base, data_dir=data_dir)
+    try:
+        if _holds_keys(present):
+            return
+        for former in filter(None, (remembered_keys_dir(data_dir), data_dir / _KEYS)):
+            if former.resolve() != present.resolve() and _holds_keys(former):
+                raise ConfigError(
+                    f"the keys lie in `{former}`, and the document says `{present}`, which has none; "
+                    "move the folder there, or set `encryption.keys_dir` back"
+                )
+    except OSError as error:
+        raise ConfigError(f"nobody can tell whether keys lie in `{error.filename}`: {error.strerror}") from error
+
+
+def _holds_keys(keys_dir: Path) -> bool:
+    """Whether anybody has a key there, or had one. A `lost+found` or its like is none."""
+    try:
+        return any(path.name == _LEDGER or (path / "keys.json").exists() for path in keys_dir.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _make_own_root(encrypted: Encrypted, base: Path, data_dir: Path) -> None:

@@ -78,8 +78,9 @@ class Platform:
         snapshot = await asyncio.to_thread(source.read)
         await asyncio.to_thread(_own, directory)
         async with AsyncExitStack() as opened:
-            keys, seals, stores = None, None, None
+            keys, seals, stores, keys_dir = None, None, None, None
             if (encrypted := snapshot.encrypted) is not None:
+                keys_dir = encrypted.keys_dir(base=source.path.parent, data_dir=directory)
                 keys = await opened.enter_async_context(
                     serving_keys(encrypted, base=source.path.parent, data_dir=directory, service=snapshot.server.name)
                 )
@@ -89,7 +90,7 @@ class Platform:
             opened.push_async_callback(trail.aclose)
             platform = cls(snapshot, trail, Salter.open(directory), source, keys, stores)
             opened.push_async_callback(platform._let_go)
-            await asyncio.to_thread(remember_document, directory, source.path)
+            await asyncio.to_thread(remember_document, directory, source.path, keys_dir=keys_dir)
             yield platform
 
     async def _let_go(self) -> None:

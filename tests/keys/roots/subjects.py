@@ -139,7 +139,7 @@ def file_subject(directory: Path) -> Subject:
     return Subject(
         FileRootSettings(path, timeout_seconds=TIMEOUT_SECONDS),
         {
-            "missing": (missing, "is not there; run: partywall init"),
+            "missing": (missing, "is not there; put it back from its copy"),
             "open to others": (open_to_others, f"run: chmod 600 {path}"),
             "damaged": (damaged, "is damaged"),
         },

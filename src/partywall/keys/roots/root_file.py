@@ -79,7 +79,7 @@ def _opened(path: Path) -> Iterator[int]:
     try:
         descriptor = os.open(path, _FLAGS)
     except FileNotFoundError:
-        raise KeyUnavailable(f"the root key file `{path}` is not there; run: partywall init, or put it back") from None
+        raise KeyUnavailable(f"the root key file `{path}` is not there; put it back from its copy") from None
     except OSError as error:
         what = "is a symbolic link" if path.is_symlink() else f"can't be opened: {error.strerror}"
         raise KeyUnavailable(f"the root key file `{path}` {what}") from None
