@@ -164,8 +164,13 @@ def test_a_body_that_is_malformed_is_answered() -> None:
     assert everything_after(bad, app=reads).startswith(b"HTTP/1.1 400 ")
 
 
-def test_the_running_request_hears_of_the_end_behind_others() -> None:
-    """Others wait behind it on the connection; it would go on for nobody."""
+@pytest.mark.parametrize(
+    "behind",
+    [GET + GET, b"POST / HTTP/1.1\r\nhost: g\r\ncontent-length: 4000000\r\n\r\n" + b"x" * 2_000_000],
+    ids=["others", "a long body"],
+)
+def test_the_running_request_hears_of_the_end(behind: bytes) -> None:
+    """Whatever waits behind it on the connection; it would go on for nobody."""
 
     async def main() -> str:
         heard: asyncio.Queue[str] = asyncio.Queue()
@@ -179,10 +184,10 @@ def test_the_running_request_hears_of_the_end_behind_others() -> None:
                 heard.put_nowait("gone")
 
         async with served(app) as (_, writer):
-            writer.write(GET + GET + GET)
-            await asyncio.sleep(SECONDS / 5)
-            writer.close()
-            return await asyncio.wait_for(heard.get(), 5)
+            writer.write(GET + behind)
+            await asyncio.sleep(SECONDS)
+            writer.transport.abort()
+            return await asyncio.wait_for(heard.get(), 3)
 
     assert asyncio.run(main()) == "gone"
 
@@ -324,27 +329,6 @@ def test_http_1_0_is_not_told_to_continue() -> None:
 
     start = b"POST / HTTP/1.0\r\ncontent-length: 2\r\nexpect: 100-continue\r\n\r\n"
     assert b" 100 " not in everything_after(start, b"ok", app=app, pause=SECONDS / 5)
-
-
-def test_the_running_request_hears_of_the_end_behind_a_long_body() -> None:
-    async def main() -> str:
-        heard: asyncio.Queue[str] = asyncio.Queue()
-
-        async def app(request: Request, _responder: Responder) -> None:
-            try:
-                request.watch()
-                await asyncio.sleep(5)
-            except asyncio.CancelledError:
-                assert request.was_left()
-                heard.put_nowait("gone")
-
-        async with served(app) as (_, writer):
-            writer.write(GET + b"POST / HTTP/1.1\r\nhost: g\r\ncontent-length: 4000000\r\n\r\n" + b"x" * 2_000_000)
-            await asyncio.sleep(SECONDS)
-            writer.transport.abort()
-            return await asyncio.wait_for(heard.get(), 3)
-
-    assert asyncio.run(main()) == "gone"
 
 
 def test_a_stop_passes_over_what_was_never_served() -> None:

@@ -7,10 +7,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.keys.rings import ALPHA, BETA, ring_in
+from tests.keys.rings import ALPHA, BETA, keys_dir, ring_in
 
 import partywall
 from partywall.errors import SealBroken
+from partywall.keys import Operation, read_uses
 
 ROOT = Path(partywall.__file__).parent
 MAY_NAME = {"keys/__init__.py", "keys/keyring.py", "keys/record_keys.py", "platform/opening.py"}
@@ -63,3 +64,17 @@ def test_a_half_opens_for_its_tenant_and_record_alone(tmp_path: Path) -> None:
                     await records.open(tenant, half, record, sealed)
 
     asyncio.run(main())
+
+
+def test_getting_a_key_ready_is_no_use_of_it(tmp_path: Path) -> None:
+    """Who reads the audit counts records by its seals."""
+
+    async def main() -> None:
+        async with ring_in(tmp_path) as ring:
+            records = ring.records("trail")
+            await records.get_ready(ALPHA)
+            assert records.try_seal(ALPHA, "admission", "dec_1", b"x") is not None
+
+    asyncio.run(main())
+    seals = [use for use in read_uses(keys_dir(tmp_path), ALPHA).uses if use.operation is Operation.SEAL]
+    assert sum(use.count for use in seals) == 1

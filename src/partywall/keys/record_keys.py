@@ -51,7 +51,7 @@ class RecordKeys:
         Raises:
             KeyUnavailable, KeyDestroyed, SealBroken: it can't be had.
         """
-        await self._sealer.seal(tenant or PLATFORM, self._requestor, "ready", "ready", b"")
+        await self._sealer.ready_to_seal(tenant or PLATFORM, self._requestor)
 
     async def open(self, tenant: TenantId | None, half: str, record_id: str, sealed: bytes) -> bytes:
         """Open.

@@ -65,7 +65,7 @@ class Sealer:
                     tally.count += 1
                     tally.last = now
                     return key.seal(record_id, plaintext)
-            await self._ready_to_seal(tenant, requestor)
+            await self.ready_to_seal(tenant, requestor)
 
     async def open(self, tenant: TenantId, requestor: str, purpose: str, record_id: str, sealed: bytes) -> bytes:
         """Open.
@@ -134,8 +134,12 @@ class Sealer:
 
     # -- Having a key made ready -------------------------------------------------------------------------------------
 
-    async def _ready_to_seal(self, tenant: TenantId, requestor: str) -> None:
-        """See to it that there is a sealing key, for whoever looks before the next `await`."""
+    async def ready_to_seal(self, tenant: TenantId, requestor: str) -> None:
+        """See to it that there is a sealing key, for whoever looks before the next `await`. It isn't used, nor counted.
+
+        Raises:
+            KeyUnavailable, KeyDestroyed, SealBroken: see `Holding`.
+        """
         try:
             held, unwrapped = await self._holding.ready_to_seal(tenant, requestor)
         except (KeyUnavailable, SealBroken) as error:
