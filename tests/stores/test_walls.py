@@ -73,7 +73,7 @@ def test_the_harness_can_fail(tmp_path: Path, store: str, fallen: tuple[str, ...
         (("placement", "verification"), {Wall.CRYPTOGRAPHY}),
         (("placement", "null key"), {Wall.PLACEMENT, Wall.VERIFICATION}),
     ],
-    ids=str,
+    ids=["placement", "placement+verification", "placement+null key"],
 )
 def test_the_alarm_names_the_wall_that_held(tmp_path: Path, fallen: tuple[str, ...], stopped_by: set[Wall]) -> None:
     async def main() -> None:
