@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from partywall.stores.backends.base import (
     Change,
@@ -11,8 +11,11 @@ from partywall.stores.backends.base import (
     DeleteGroup,
     Insert,
     Replace,
+    Reseal,
     Row,
+    Scan,
     check_changes,
+    check_limit,
     check_name,
     check_page,
 )
@@ -29,6 +32,9 @@ __all__ = ["PostgresPartition", "Whose"]
 
 Whose: TypeAlias = "tuple[TenantId, str]"
 """A tenant and a store."""
+
+
+_POSITION_BYTES: Final = 8
 
 
 class PostgresPartition:
@@ -70,6 +76,20 @@ class PostgresPartition:
 
         return await self._backend.look(self._whose, work)
 
+    async def scan(self, *, after: bytes | None = None, limit: int) -> Scan:
+        """See `Partition.scan`."""
+        check_limit(limit)
+        if after is not None and len(after) != _POSITION_BYTES:
+            raise ValueError("a scan goes on behind what a scan gave")
+        position = 0 if after is None else min(int.from_bytes(after), LAST_POSITION)
+
+        async def work(under_way: Transaction, sql: Statements) -> Scan:
+            found = await under_way.connection.fetch(sql.scan, *self._whose, position, limit)
+            last = found[-1]["position"].to_bytes(_POSITION_BYTES) if len(found) == limit else None
+            return Scan([Row(*tuple(each)[1:]) for each in found], last)
+
+        return await self._backend.look(self._whose, work)
+
     async def count(self) -> int:
         """See `Partition.count`."""
 
@@ -106,6 +126,8 @@ class PostgresPartition:
                 done = await run(sql.insert, *own, group, key, position, sealed)
             case Replace(group, key, revision, sealed):
                 done = await run(sql.replace, *own, group, key, revision, sealed)
+            case Reseal(group, key, before, sealed):
+                done = await run(sql.reseal, *own, group, key, before, sealed)
             case Delete(group, key, revision):
                 done = await run(sql.delete, *own, group, key, revision)
             case DeleteGroup(group):

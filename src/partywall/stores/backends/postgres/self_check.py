@@ -20,19 +20,22 @@ from partywall.stores.backends.postgres.connections import Connection, savepoint
 from partywall.stores.backends.postgres.settings import MIGRATE_COMMAND
 from partywall.stores.backends.postgres.statements import MAIN_SCHEMA, Statements, quoted
 
-__all__ = ["POLICIES", "POLICY", "PROBES", "SCHEMA_VERSION", "faults_of_role", "faults_of_server", "faults_of_tables",
+__all__ = ["OWN_ROWS", "POLICIES", "POLICY", "PROBES", "SCHEMA_VERSION", "faults_of_role", "faults_of_server", "faults_of_tables",
            "faults_of_probes", "faults_of_version"]  # fmt: skip
 
 SCHEMA_VERSION: Final = "0001"
 """The newest of `migrations/versions`."""
 PROBES: Final = ("_probe", "_probe2")
 """Two names that no tenant can have; one is a prefix of the other. `migrate` plants a row for each."""
+OWN_ROWS: Final = "tenant = NULLIF(current_setting('partywall.tenant', true), '')"
+"""Our policy: unset and empty are nobody."""
 POLICY: Final = "(tenant = NULLIF(current_setting('partywall.tenant'::text, true), ''::text))"
-"""How PostgreSQL writes our policy down: unset and empty are nobody."""
+"""How PostgreSQL writes it down."""
 POLICIES: Final = {"own": True, "nobody_elses": False}
 """Each policy's name, and whether it is permissive. The restrictive one narrows whatever somebody adds later."""
 _TABLES: Final = ("partitions", "rows")
-_SECURED: Final = (*_TABLES, "placements")
+_LISTED: Final = "placements"
+"""Its owner may list it, so it isn't forced; it holds no rows of tenants."""
 _LEAST: Final = {15: 150014, 16: 160010, 17: 170006}
 """CVE-2025-8713: before these, planner statistics tell of rows that a policy hides."""
 _POWERFUL: Final = (
@@ -45,7 +48,8 @@ _POWERFUL: Final = (
 
 _ROLE: Final = """
 SELECT r.rolname, r.rolsuper, r.rolbypassrls, r.rolcreaterole, r.rolreplication
-FROM pg_catalog.pg_roles r WHERE pg_has_role(session_user, r.oid, 'MEMBER') ORDER BY r.rolname
+FROM pg_catalog.pg_roles r WHERE pg_has_role(session_user, r.oid, 'MEMBER')
+AND (r.rolsuper OR r.rolbypassrls OR r.rolcreaterole OR r.rolreplication OR r.rolname = ANY ($1)) ORDER BY r.rolname
 """
 _TABLE: Final = """
 SELECT c.relname, c.relrowsecurity, c.relforcerowsecurity, pg_get_userbyid(c.relowner) AS owner,
@@ -80,7 +84,7 @@ def faults_of_server(version: int) -> list[str]:
 async def faults_of_role(connection: Connection) -> list[str]:
     """What the serving role may that it must not."""
     faults = []
-    for role in await connection.fetch(_ROLE):
+    for role in await connection.fetch(_ROLE, _POWERFUL):
         name = role["rolname"]
         if role["rolsuper"]:
             faults.append(f"the serving role is, or may become, the superuser `{name}`; serve as a plain role")
@@ -101,7 +105,7 @@ async def faults_of_tables(connection: Connection, schema: str, *, own_role: str
     if faults:
         return faults
     tables = {table["relname"]: table for table in await connection.fetch(_TABLE, schema)}
-    wanted = _SECURED if own_role == "none" and "placements" in tables else _TABLES
+    wanted = (*_TABLES, *({_LISTED} & tables.keys()))
     for name in sorted({*wanted, *tables}):
         faults += _faults_of_table(f"{schema}.{name}", tables.get(name), own_role)
     policies: dict[str, list[asyncpg.Record]] = {name: [] for name in wanted}
@@ -120,7 +124,7 @@ def _faults_of_table(name: str, table: asyncpg.Record | None, own_role: str) -> 
         yield f"the serving role owns `{name}`, or may become its owner `{table['owner']}`; give it to another role"
     if not table["relrowsecurity"]:
         yield f"row-level security is off; ALTER TABLE {name} ENABLE ROW LEVEL SECURITY"
-    if not table["relforcerowsecurity"]:
+    if not table["relforcerowsecurity"] and table["relname"] != _LISTED:
         yield f"row-level security isn't forced; ALTER TABLE {name} FORCE ROW LEVEL SECURITY"
     if table["too_much"]:
         yield f"TRUNCATE, REFERENCES and TRIGGER pass by policies; REVOKE TRUNCATE, REFERENCES, TRIGGER ON {name}"

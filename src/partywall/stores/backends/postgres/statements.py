@@ -86,6 +86,10 @@ class Statements:
         )
 
     @cached_property
+    def reseal(self) -> str:
+        return f"UPDATE {self._rows} SET sealed = $6 WHERE {_OWN} AND grp = $3 AND key = $4 AND sealed = $5"  # noqa: S608 - quoted
+
+    @cached_property
     def delete(self) -> str:
         return (
             f"DELETE FROM {self._rows} WHERE {_OWN} AND grp = $3 AND key = $4 "  # noqa: S608 - quoted
@@ -112,6 +116,13 @@ class Statements:
         return (
             f"SELECT {_ROW} FROM {self._rows} WHERE {_OWN} AND grp = $3 AND position < $4 "  # noqa: S608 - quoted
             "ORDER BY position DESC LIMIT $5"
+        )
+
+    @cached_property
+    def scan(self) -> str:
+        return (
+            f"SELECT position, {_ROW} FROM {self._rows} WHERE {_OWN} AND position > $3 "  # noqa: S608 - quoted
+            "ORDER BY position LIMIT $4"
         )
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Rows, partitions and, in the main schema, placements: all of them under forced row-level security.
+"""Rows, partitions and, in the main schema, placements. Policies and grants are `migrating`'s, which repairs them too.
 
 No unique constraint, sequence or foreign key spans two tenants (R11); checks of foreign keys pass by policies.
 """
@@ -10,7 +10,6 @@ from alembic import context, op
 revision = "0001"
 down_revision = None
 
-_OWN = "tenant = NULLIF(current_setting('partywall.tenant', true), '')"
 _ROWS = """
 CREATE TABLE {schema}.rows (
     tenant text COLLATE "C" NOT NULL,
@@ -47,19 +46,12 @@ def upgrade() -> None:
     schema = f'"{asked["schema"]}"'
     op.execute(_ROWS.format(schema=schema))
     op.execute(f"CREATE INDEX rows_in_order ON {schema}.rows (tenant, store, grp, position)")
+    op.execute(f"CREATE UNIQUE INDEX rows_by_position ON {schema}.rows (tenant, store, position)")
     # Ciphertext doesn't get smaller.
     op.execute(f"ALTER TABLE {schema}.rows ALTER COLUMN sealed SET STORAGE EXTERNAL")
     op.execute(_PARTITIONS.format(schema=schema))
-    tables = ["rows", "partitions"]
     if asked["main"]:
         op.execute(_PLACEMENTS.format(schema=schema))
-        tables.append("placements")
-    for table in tables:
-        op.execute(f"ALTER TABLE {schema}.{table} ENABLE ROW LEVEL SECURITY")
-        op.execute(f"ALTER TABLE {schema}.{table} FORCE ROW LEVEL SECURITY")
-        # The second one narrows whatever policy somebody adds later; permissive ones alone would add up.
-        op.execute(f"CREATE POLICY own ON {schema}.{table} USING ({_OWN}) WITH CHECK ({_OWN})")
-        op.execute(f"CREATE POLICY nobody_elses ON {schema}.{table} AS RESTRICTIVE USING ({_OWN}) WITH CHECK ({_OWN})")
 
 
 def downgrade() -> None:
