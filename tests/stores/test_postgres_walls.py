@@ -1,7 +1,7 @@
 """The first wall really down, on a real server: row-level security off or passed by, and the tenant in no statement.
 
-What `fallen` plays, PostgreSQL does here itself. Either half of the placement alone still keeps everything apart; without
-both of them, the rows of another tenant do come back from the server, and the other two walls stop them.
+What `fallen` plays, PostgreSQL does here itself. Either half of the placement alone still keeps everything apart;
+without both of them, the rows of another tenant do come back from the server, and the other two walls stop them.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def test_the_harness_can_fail(tmp_path: Path, database: str) -> None:
 
 @pytest.mark.parametrize("half", ["policy", "statements"])
 def test_either_half_of_the_placement_is_enough(tmp_path: Path, database: str, half: str) -> None:
-    """The other two walls are down: nothing but the policy, or nothing but the statements, keeps alpha's rows from beta."""
+    """The other two walls are down: nothing but the policy, or nothing but the statements, is left."""
     if half == "statements":
         off(database)
 

@@ -28,6 +28,7 @@ _COMMANDS: Final = (
     LazyCommand("events", "partywall.cli.events:events_group", "Read the decisions that a gateway has recorded."),
     LazyCommand("keys", "partywall.cli.keys:keys_group", "Look after every tenant's keys, and destroy them."),
     LazyCommand("tenants", "partywall.cli.tenants:tenants_group", "Look after organisations and their keys."),
+    LazyCommand("storage", "partywall.cli.storage:storage_group", "Look after the server that keeps tenants' rows."),
     LazyCommand("demo", "partywall.cli.demo:demo_command", "Watch two organisations try to get at each other."),
 )
 

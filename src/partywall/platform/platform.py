@@ -71,7 +71,8 @@ class Platform:
         `unsafe_without_isolation` permits `isolation_model: none`; it is refused otherwise.
 
         Raises:
-            ConfigError: the document can't be served, or the data directory can't be trusted.
+            ConfigError: the document can't be served, or the data directory or the database server can't be trusted.
+            StoreUnavailable: the database server can't be asked.
         """
         directory = Path(data_dir)
         source = Source(Path(document), unsafe_without_isolation=unsafe_without_isolation)
@@ -85,7 +86,10 @@ class Platform:
                     serving_keys(encrypted, base=source.path.parent, data_dir=directory, service=snapshot.server.name)
                 )
                 seals = keys.records(_TRAIL) if encrypted.seals_records else None
-                stores = await opened.enter_async_context(open_stores(directory, keys, on_alarm=_log_alarm))
+                server = await asyncio.to_thread(snapshot.stored.serving)
+                stores = await opened.enter_async_context(
+                    open_stores(directory, keys, on_alarm=_log_alarm, postgres=server)
+                )
             trail = Trail.open(directory, durability=snapshot.server.trail_durability, seals=seals)
             opened.push_async_callback(trail.aclose)
             platform = cls(snapshot, trail, Salter.open(directory), source, keys, stores)
@@ -152,7 +156,7 @@ class Platform:
         """
         try:
             snapshot = await asyncio.to_thread(self.source.read, data)
-            self._refuse_other_keys(snapshot)
+            self._refuse_other_places(snapshot)
             for listener in self._listeners:
                 listener(snapshot)
         except ConfigError as error:
@@ -162,9 +166,13 @@ class Platform:
         self.reload_error = None
         await old.authenticator.aclose()
 
-    def _refuse_other_keys(self, snapshot: Snapshot) -> None:
+    def _refuse_other_places(self, snapshot: Snapshot) -> None:
         if snapshot.encrypted != self.snapshot.encrypted:
             raise ConfigError(f"{self.source.path}: a change of `encryption` or of a `root_key` needs a restart")
+        if snapshot.stored != self.snapshot.stored:
+            raise ConfigError(
+                f"{self.source.path}: a change of `storage` or of an `isolation_strategy` needs a restart"
+            )
 
 
 def _log_alarm(alarm: WallAlarm) -> None:

