@@ -134,6 +134,7 @@ consumer_groups:
         mend="Give `postgres` a `dsn_ref` of a role that owns nothing, and `owner_dsn_ref` another one.",
         bad=example("""\
 storage: {backend: postgres}
+encryption: {encrypted_per_tenant: [conversation_logs, agent_memory]}
 """),
         good=example("""\
 storage: {backend: postgres, dsn_ref: {env: SERVING_DSN}, owner_dsn_ref: {env: OWNER_DSN}}
