@@ -15,7 +15,6 @@ from typing import Final
 
 from partywall.errors import PartywallError, ToolDenied
 from partywall.gateway.wire import strip
-from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.refusals import Header
 from partywall.gateway.wire.shapes import MAX_NAME_CHARS, JsonObject, Usage, is_name, malformed
 from partywall.gateway.wire.strip_list import DOCUMENTED
@@ -23,6 +22,7 @@ from partywall.gateway.wire.tool_choice import Choice, read_choice
 from partywall.gateway.wire.tool_filter import Shelf, filter_shelves, offered_names
 from partywall.gateway.wire.tool_watch import NoCalls, ToolWatch
 from partywall.gateway.wire.upstream_state import refuse_upstream_state
+from partywall.upstream.api import Api
 
 __all__ = ["Wire"]
 

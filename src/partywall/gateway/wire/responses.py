@@ -10,12 +10,12 @@ from typing import Final
 
 from partywall.errors import PartywallError
 from partywall.gateway.wire import refusals
-from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.openai_family import OpenAIWire
 from partywall.gateway.wire.shapes import JsonObject, Usage, called_name, objects, token_count
 from partywall.gateway.wire.tool_filter import Shelf, shelf_at
 from partywall.gateway.wire.tool_names import builtin_name
 from partywall.gateway.wire.tool_watch import AnnouncedCalls, ToolWatch
+from partywall.upstream.api import Api
 
 __all__ = ["ResponsesWire"]
 
