@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.base import Wire
 from partywall.gateway.wire.chat import ChatWire
 from partywall.gateway.wire.completions import CompletionsWire
@@ -17,6 +16,7 @@ from partywall.gateway.wire.responses import ResponsesWire
 from partywall.gateway.wire.shapes import JsonObject, Usage
 from partywall.gateway.wire.sse import SseEvent, SseSplitter
 from partywall.gateway.wire.tool_watch import HOLD, RELEASE, Step, ToolWatch
+from partywall.upstream.api import Api
 
 __all__ = [
     "HOLD",

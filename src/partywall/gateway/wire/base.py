@@ -15,7 +15,6 @@ from typing import ClassVar, Final
 
 from partywall.errors import PartywallError, ToolDenied
 from partywall.gateway.wire import strip
-from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.instructions import clear_the_way, joined
 from partywall.gateway.wire.material import Passage, as_material
 from partywall.gateway.wire.refusals import Header
@@ -25,6 +24,7 @@ from partywall.gateway.wire.tool_choice import Choice, read_choice
 from partywall.gateway.wire.tool_filter import Shelf, filter_shelves, offered_names
 from partywall.gateway.wire.tool_watch import NoCalls, ToolWatch
 from partywall.gateway.wire.upstream_state import refuse_upstream_state
+from partywall.upstream.api import Api
 
 __all__ = ["Wire"]
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.chat_calls import ChatCalls, names_called, pieces_of_names
 from partywall.gateway.wire.instructions import turns_of
 from partywall.gateway.wire.material import beside_question
@@ -21,6 +20,7 @@ from partywall.gateway.wire.shapes import JsonObject, malformed, objects
 from partywall.gateway.wire.tool_choice import Choice, read_choice, read_function_call
 from partywall.gateway.wire.tool_filter import Shelf, offered_names, shelf_at
 from partywall.gateway.wire.tool_watch import ToolWatch
+from partywall.upstream.api import Api
 
 __all__ = ["ChatWire"]
 

@@ -7,9 +7,9 @@ would tell them from instructions.
 
 from __future__ import annotations
 
-from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.openai_family import OpenAIWire
 from partywall.gateway.wire.shapes import JsonObject, malformed
+from partywall.upstream.api import Api
 
 __all__ = ["CompletionsWire"]
 

@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.shapes import JsonObject, malformed, squash
 from partywall.gateway.wire.strip import reported, undocumented
+from partywall.upstream.api import Api
 
 __all__ = ["clear_the_way", "joined", "turns_of"]
 

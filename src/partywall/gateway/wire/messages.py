@@ -14,7 +14,6 @@ import orjson
 
 from partywall.errors import PartywallError
 from partywall.gateway.wire import refusals
-from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.base import Wire
 from partywall.gateway.wire.instructions import turns_of
 from partywall.gateway.wire.material import beside_question
@@ -23,6 +22,7 @@ from partywall.gateway.wire.shapes import JsonObject, Usage, called_name, malfor
 from partywall.gateway.wire.tool_filter import Shelf, shelf_at
 from partywall.gateway.wire.tool_names import builtin_name, entry_names, mcp_name, server_names
 from partywall.gateway.wire.tool_watch import AnnouncedCalls, ToolWatch
+from partywall.upstream.api import Api
 
 __all__ = ["MessagesWire"]
 

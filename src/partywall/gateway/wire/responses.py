@@ -12,7 +12,6 @@ from typing import Final
 
 from partywall.errors import PartywallError
 from partywall.gateway.wire import refusals
-from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.instructions import turns_of
 from partywall.gateway.wire.material import beside_question
 from partywall.gateway.wire.openai_family import OpenAIWire
@@ -20,6 +19,7 @@ from partywall.gateway.wire.shapes import JsonObject, Usage, called_name, malfor
 from partywall.gateway.wire.tool_filter import Shelf, shelf_at
 from partywall.gateway.wire.tool_names import builtin_name
 from partywall.gateway.wire.tool_watch import AnnouncedCalls, ToolWatch
+from partywall.upstream.api import Api
 
 __all__ = ["ResponsesWire"]
 

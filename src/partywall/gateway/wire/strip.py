@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.shapes import JsonObject, squash
 from partywall.gateway.wire.strip_list import DOCUMENTED, STRIP_LIST, STRIP_PREFIXES, TENANT_FIELDS
+from partywall.upstream.api import Api
 
 __all__ = ["MAX_REPORTED_CHARS", "reported", "strip_fields", "tenant_hints", "undocumented"]
 
