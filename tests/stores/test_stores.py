@@ -21,6 +21,7 @@ from partywall.tenancy import Secret, TenantScope
 
 A, B = scope_of(ALPHA), scope_of(BETA)
 each_store = pytest.mark.parametrize("store", USES)
+_STORED_IN = {"trace_sessions": "sessions", "system_prompts": "prompts"}
 each_backend = pytest.mark.parametrize("kind", BACKENDS)
 
 
@@ -68,7 +69,12 @@ def test_what_is_deleted_is_gone_and_nothing_else_is(tmp_path: Path, store: str,
         seen = renamed(await use.look(stores, B, betas), {})
         await use.clear(stores, A)
         assert await use.look(stores, A, []) == empty
-        collection = {"conversations": "conversations", "memory": "memory", "vault": "vault"}.get(store)
+        collection = {
+            "conversations": "conversations",
+            "memory": "memory",
+            "vault": "vault",
+            "system_prompts": "prompts",
+        }.get(store)
         if collection is not None:
             assert await house.backend.partition(ALPHA, collection).count() == 0
         await use.plant(stores, A, "planted-again")
@@ -130,7 +136,7 @@ def test_foreign_and_missing_cost_the_backend_the_same(tmp_path: Path, store: st
 
     async def body(house: House) -> None:
         calls: list[tuple[str, int]] = []
-        partition = house.backend.partition(BETA, {"trace_sessions": "sessions"}.get(store, store))
+        partition = house.backend.partition(BETA, _STORED_IN.get(store, store))
         get = partition.get
 
         async def counted_get(group: bytes, key: bytes) -> Row | None:

@@ -22,7 +22,7 @@ from partywall.platform.remembered import remember_document
 from partywall.platform.salts import Salter
 from partywall.platform.snapshot import Snapshot
 from partywall.platform.source import Source
-from partywall.stores import Conversations, Memory, Preferences, Stores, Vault, WallAlarm, open_stores
+from partywall.stores import Conversations, Memory, Preferences, Stores, SystemPrompts, Vault, WallAlarm, open_stores
 from partywall.tenancy import TenantScope
 from partywall.trail import Trail
 
@@ -124,6 +124,11 @@ class Platform:
     def preferences(self) -> Preferences:
         """Settings of tenants' users. Raises as `stores` does."""
         return self.stores.preferences
+
+    @property
+    def system_prompts(self) -> SystemPrompts:
+        """What each tenant has models told first. Raises as `stores` does."""
+        return self.stores.system_prompts
 
     @property
     def vault(self) -> Vault:

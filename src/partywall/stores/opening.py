@@ -19,6 +19,7 @@ from partywall.stores.memory import Memory
 from partywall.stores.preferences import Preferences
 from partywall.stores.resealing import StoredRecords
 from partywall.stores.sessions import Sessions
+from partywall.stores.system_prompts import SystemPrompts
 from partywall.stores.trace_sessions import TraceSessions
 from partywall.stores.vault import Vault
 from partywall.stores.walls import Cryptography, Placement, Verification, Walls
@@ -26,7 +27,7 @@ from partywall.tenancy import TenantScope
 
 __all__ = ["Stores", "open_stores"]
 
-_BUILT: Final = (Store.CONVERSATIONS, Store.MEMORY, Store.PREFERENCES, Store.SESSIONS, Store.VAULT)
+_BUILT: Final = (*(Store.CONVERSATIONS, Store.MEMORY, Store.PREFERENCES, Store.PROMPTS, Store.SESSIONS, Store.VAULT),)
 
 
 class Stores:
@@ -40,6 +41,7 @@ class Stores:
         self.conversations: Final = Conversations(self._collections[Store.CONVERSATIONS], self.sessions, clock)
         self.memory: Final = Memory(self._collections[Store.MEMORY], clock)
         self.preferences: Final = Preferences(self._collections[Store.PREFERENCES])
+        self.system_prompts: Final = SystemPrompts(self._collections[Store.PROMPTS], clock)
         self.vault: Final = Vault(self._collections[Store.VAULT], clock)
 
     def resealable(self, scope: TenantScope) -> Mapping[str, tuple[TenantStoreKeys, StoredRecords]]:
