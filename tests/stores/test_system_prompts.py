@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from tests.stores.houses import ALPHA, BETA, NOW, House, house_in, scope_of
 
 from partywall.errors import BadRequest, Missing, PayloadTooLarge
 from partywall.stores import SystemPrompt
+from partywall.stores.backends.base import Change
 
 A, B = scope_of(ALPHA), scope_of(BETA)
 
@@ -95,16 +96,25 @@ def test_changes_at_once_make_a_version_each(tmp_path: Path) -> None:
     in_house(tmp_path, body, "sqlite")
 
 
-def test_clearing_beside_changes_leaves_no_version_without_a_current_one(tmp_path: Path) -> None:
+def test_a_version_made_while_clearing_is_not_left_behind(tmp_path: Path) -> None:
+    """R6: whoever clears takes the newer version along, or is told."""
+
     async def body(house: House) -> None:
         prompts = house.stores.system_prompts
-        for _ in range(20):
-            await prompts.put(A, "before")
-            await asyncio.gather(*(prompts.put(A, f"{n}") for n in range(3)), prompts.clear(A))
-            page, current = await prompts.list_versions(A), await prompts.find(A)
-            assert (current is None) == (page.items == ())
-            assert current is None or page.items[-1] == current
-            await prompts.clear(A)
+        await prompts.put(A, "before")
+        partition = house.backend.partition(ALPHA, "prompts")
+        commit, pending = partition.commit, ["in between"]
+
+        async def interrupted(changes: Sequence[Change]) -> bool:
+            if pending:
+                await prompts.put(A, pending.pop())
+            return await commit(changes)
+
+        partition.commit = interrupted  # type: ignore[method-assign]  # on this one partition
+        await prompts.clear(A)
+        assert pending == []
+        assert await prompts.find(A) is None
+        assert await partition.count() == 0
 
     in_house(tmp_path, body)
 
