@@ -72,7 +72,7 @@ IN_VAIN: dict[str, dict[str, Any]] = {
     "leak detection": {"leakage_detection": {"enabled": True}},
     "documents": {"rag": {"isolation_strategy": "namespace"}},
     "tools": {"tools": {}},
-    "prompts": {"prompts": {}},
+    "prompts": {"prompts": {"directory": "prompts"}},
     "limits": {"limits": {}},
     "telemetry": {"telemetry": {}},
     "workers": {"workers": {}},
