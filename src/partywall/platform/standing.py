@@ -150,7 +150,7 @@ class Standing:
         INVARIANT: `_good_until` moves only once the file was seen, so what can't be read is asked for each time.
         """
         now = self._clock()
-        known, self._stamp = self._stamp, None
+        known = self._stamp
         try:
             stamp = files.stamp(self._path)
             data = None if stamp == known else files.read(self._path)
