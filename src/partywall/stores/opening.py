@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from partywall.errors import StoreUnavailable
-from partywall.keys import KeyRing, Store
+from partywall.keys import KeyRing, Store, TenantStoreKeys
 from partywall.stores.alarms import OnAlarm
 from partywall.stores.backends.sqlite import SqliteBackend
 from partywall.stores.collection import Collection
@@ -17,6 +17,7 @@ from partywall.stores.conversations import Conversations
 from partywall.stores.fields import Clock
 from partywall.stores.memory import Memory
 from partywall.stores.preferences import Preferences
+from partywall.stores.resealing import StoredRecords
 from partywall.stores.sessions import Sessions
 from partywall.stores.trace_sessions import TraceSessions
 from partywall.stores.vault import Vault
@@ -40,6 +41,10 @@ class Stores:
         self.memory: Final = Memory(self._collections[Store.MEMORY], clock)
         self.preferences: Final = Preferences(self._collections[Store.PREFERENCES])
         self.vault: Final = Vault(self._collections[Store.VAULT], clock)
+
+    def resealable(self, scope: TenantScope) -> Mapping[str, tuple[TenantStoreKeys, StoredRecords]]:
+        """What `keys.reseal_all` needs in order to bring each store of the scope's tenant to its current key."""
+        return {store.value: each.resealable(scope) for store, each in self._collections.items()}
 
     async def erase(self, scope: TenantScope) -> Mapping[str, int]:
         """Delete everything that the scope's tenant has in any store; returns how many records, by store.
