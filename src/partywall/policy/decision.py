@@ -92,6 +92,10 @@ def require(decision: Decision) -> None:
 def decide(rules: Rules, scope: TenantScope, route: RouteRule | None, facts: Facts) -> Decision:
     """Decide about one request before it goes anywhere."""
     decision = Decision()
+    if scope.credential_kind is CredentialKind.OPERATOR:
+        # It was made without any credential of the tenant's; no rule says what it could ask a model for.
+        decision.refuse("agreement", _PRE_REQUEST, Denied("an operator's scope makes no requests"))
+        return decision
     group = rules.group(scope)
     if not _agrees(rules, scope, facts, decision):
         return decision
