@@ -15,6 +15,7 @@ from partywall.stores.backends.base import (
     check_changes,
     check_name,
     check_page,
+    check_places,
 )
 from partywall.tenancy import TenantId, parse_tenant_id
 
@@ -32,6 +33,11 @@ class MemoryPartition:
         check_name(key)
         await asyncio.sleep(0)
         return self.rows.get((group, key))
+
+    async def get_many(self, places: Sequence[tuple[bytes, bytes]]) -> Sequence[Row | None]:
+        check_places(places)
+        await asyncio.sleep(0)
+        return [self.rows.get(place) for place in places]
 
     async def commit(self, changes: Sequence[Change]) -> bool:
         check_changes(changes)
