@@ -7,6 +7,7 @@ thread of its own and keeps nothing between two calls but the model.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -44,28 +45,28 @@ class WordLlamaEmbedder:
         require("numpy", "wordllama")
         self.name: Final = _NAME
         self.dimensions: Final = _DIMENSIONS
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="partywall-embed")
-        self._model: _Model | None = None
 
     async def embed(self, scope: TenantScope, texts: Sequence[str]) -> Vectors:  # noqa: ARG002 - one model for everybody
         """See `Embedder.embed`."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._embed, list(texts))
-
-    def close(self) -> None:
-        """Let the thread go."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
-
-    def _embed(self, texts: list[str]) -> Vectors:
-        import numpy as np  # noqa: PLC0415 - of the extra `documents`
-
-        if self._model is None:
-            self._model = _load()
-        vectors = self._model.embed(texts, norm=False, batch_size=_BATCH).astype(np.float32)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors /= np.where(lengths > 0, lengths, 1)
-        return vectors
+        return await asyncio.get_running_loop().run_in_executor(_thread(), _embed, list(texts))
 
 
+@functools.cache
+def _thread() -> ThreadPoolExecutor:
+    """One for the process: the model is one, and holds nothing of anybody's."""
+    return ThreadPoolExecutor(1, thread_name_prefix="partywall-embed")
+
+
+def _embed(texts: list[str]) -> Vectors:
+    import numpy as np  # noqa: PLC0415 - of the extra `documents`
+
+    vectors = _load().embed(texts, norm=False, batch_size=_BATCH).astype(np.float32)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors /= np.where(lengths > 0, lengths, 1)
+    return vectors
+
+
+@functools.cache
 def _load() -> _Model:
     root = logging.getLogger()
     # Importing it calls `logging.basicConfig`, which does nothing to a root that has a handler.
