@@ -25,6 +25,8 @@ def test_every_dependency_has_its_reason() -> None:
     assert _listed("At run time") == _names(project["project"]["dependencies"])
     assert _listed("For the demo") == _names(project["project"]["optional-dependencies"]["demo"])
     extras = project["project"]["optional-dependencies"]
+    assert _listed("For documents") == _names(extras["documents"])
+    assert _listed("For PostgreSQL") == _names(extras["postgres"])
     assert _listed("For root keys elsewhere") == _names(extras["aws"]) + _names(extras["vault"])
     assert _listed("For building and testing") == _names(project["dependency-groups"]["dev"])
     assert set(_names(project["build-system"]["requires"])) <= set(_listed("For building and testing"))
@@ -33,8 +35,8 @@ def test_every_dependency_has_its_reason() -> None:
 def test_the_lock_pins_every_one_by_hash_and_names_no_registry() -> None:
     lock = (_ROOT / "requirements.lock").read_text(encoding="utf-8")
     pinned = {name.lower() for name in re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)}
-    for heading in ("At run time", "For the demo", "For root keys elsewhere", "For building and testing"):
-        assert {name.lower() for name in _listed(heading)} <= pinned
+    page = (_ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    assert {name.lower() for name in _ROW.findall(page)} <= pinned
     for requirement in re.split(r"^(?=[\w.-]+==)", lock, flags=re.MULTILINE)[1:]:
         assert "--hash=sha256:" in requirement, requirement.splitlines()[0]
     assert "://" not in lock

@@ -16,7 +16,7 @@ from tests.stores.houses import ALPHA, BETA, House, WallsOf, scope_of
 from tests.stores.memory_backend import MemoryPartition
 
 from partywall.keys import Store
-from partywall.stores.backends.base import Change, Partition, Row
+from partywall.stores.backends.base import Change, Partition, Row, Scan
 from partywall.stores.backends.sqlite import SqlitePartition
 from partywall.stores.records import Home
 from partywall.stores.walls import Cryptography, Placement, Verification, Walls, authorise
@@ -69,6 +69,9 @@ class _Mixed:
             rows = rows[keys.index(after) + 1 :]
         return rows[:limit]
 
+    async def scan(self, *, after: bytes | None = None, limit: int) -> Scan:
+        return Scan([*await _every_row(self._foreign), *await _every_row(self._own)], None)
+
     async def count(self) -> int:
         return await self._own.count() + await self._foreign.count()
 
@@ -109,6 +112,9 @@ class _NullKey(Cryptography):
     async def open(self, scope: TenantScope, home: Home, sealed: bytes) -> bytes:
         return sealed
 
+    def is_old(self, scope: TenantScope, sealed: bytes) -> bool:
+        return False
+
 
 class _OneKey(Cryptography):
     """Whoever asks, alpha's key is used: to hash, to seal and to open."""
@@ -121,6 +127,9 @@ class _OneKey(Cryptography):
 
     async def open(self, scope: TenantScope, home: Home, sealed: bytes) -> bytes:
         return await super().open(scope_of(ALPHA), home, sealed)
+
+    def is_old(self, scope: TenantScope, sealed: bytes) -> bool:
+        return super().is_old(scope_of(ALPHA), sealed)
 
 
 class _NoVerification(Verification):

@@ -11,8 +11,11 @@ from partywall.stores.backends.base import (
     DeleteGroup,
     Insert,
     Replace,
+    Reseal,
     Row,
+    Scan,
     check_changes,
+    check_limit,
     check_name,
     check_page,
     check_places,
@@ -27,6 +30,8 @@ class MemoryPartition:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[bytes, bytes], Row] = {}
+        self._at: dict[tuple[bytes, bytes], int] = {}
+        self._inserted = 0
 
     async def get(self, group: bytes, key: bytes) -> Row | None:
         check_name(group)
@@ -46,6 +51,10 @@ class MemoryPartition:
         if not all(_make(rows, change) for change in changes):
             return False
         self.rows = rows
+        for change in changes:
+            if isinstance(change, Insert):
+                self._inserted += 1
+                self._at[change.group, change.key] = self._inserted
         return True
 
     async def page(
@@ -62,6 +71,16 @@ class MemoryPartition:
                 return None
             rows = rows[keys.index(after) + 1 :]
         return rows[:limit]
+
+    async def scan(self, *, after: bytes | None = None, limit: int) -> Scan:
+        check_limit(limit)
+        if after is not None and b"|" not in after:
+            raise ValueError("a scan goes on behind what a scan gave")
+        await asyncio.sleep(0)
+        behind = 0 if after is None else int(after[:-1])
+        rows = [row for place, row in self.rows.items() if self._at[place] > behind][:limit]
+        last = rows[-1] if len(rows) == limit else None
+        return Scan(rows, None if last is None else b"%d|" % self._at[last.group, last.key])
 
     async def count(self) -> int:
         return len(self.rows)
@@ -84,6 +103,12 @@ def _make(rows: dict[tuple[bytes, bytes], Row], change: Change) -> bool:
             if found is None or found.revision != revision:
                 return False
             rows[group, key] = Row(group, key, revision + 1, sealed)
+            return True
+        case Reseal(group, key, before, sealed):
+            found = rows.get((group, key))
+            if found is None or found.sealed != before:
+                return False
+            rows[group, key] = found._replace(sealed=sealed)
             return True
         case Delete(group, key, revision):
             found = rows.get((group, key))

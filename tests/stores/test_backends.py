@@ -15,12 +15,35 @@ from tests.stores.houses import ALPHA, BACKENDS, BETA, backend_in
 from tests.stores.memory_backend import MemoryPartition
 
 from partywall.errors import InvalidTenantId, StoreUnavailable
-from partywall.stores.backends.base import Backend, Change, Delete, DeleteGroup, Insert, Partition, Replace, Row
+from partywall.stores.backends.base import (
+    Backend,
+    Change,
+    Delete,
+    DeleteGroup,
+    Insert,
+    Partition,
+    Replace,
+    Reseal,
+    Row,
+)
 from partywall.stores.backends.sqlite import SqliteBackend
 from partywall.stores.backends.sqlite_file import SCHEMA_VERSION
 from partywall.tenancy import TenantId
 
 G, H = b"group", b"grou"
+
+
+async def scanned(partition: Partition, limit: int) -> list[Row]:
+    """Every row, in pages."""
+    rows: list[Row] = []
+    after: bytes | None = None
+    while True:
+        found = await partition.scan(after=after, limit=limit)
+        rows += found.rows
+        if found.after is None:
+            return rows
+        assert len(found.rows) == limit
+        after = found.after
 
 
 def on_each(folder: Path, kind: str, body: Callable[[Backend], Awaitable[None]]) -> None:
@@ -71,6 +94,46 @@ def test_changes_are_made_together_or_not_at_all(tmp_path: Path, kind: str) -> N
             assert await rows.page(G, limit=10) == [Row(G, b"1", 1, b"a"), Row(G, b"2", 1, b"b")]
         assert await rows.commit([Replace(G, b"1", 1, b"A"), Delete(G, b"2", 1), Insert(G, b"3", b"c")])
         assert await rows.page(G, limit=10) == [Row(G, b"1", 2, b"A"), Row(G, b"3", 1, b"c")]
+
+    on_each(tmp_path, kind, body)
+
+
+@each_backend
+def test_a_seal_is_renewed_in_its_place_and_only_over_the_bytes_that_were_read(tmp_path: Path, kind: str) -> None:
+    async def body(backend: Backend) -> None:
+        rows, betas = backend.partition(ALPHA, "memory"), backend.partition(BETA, "memory")
+        assert await rows.commit([Insert(G, b"1", b"a"), Insert(G, b"2", b"b")])
+        assert await rows.commit([Replace(G, b"1", 1, b"A")])
+        assert await rows.commit([Reseal(G, b"1", b"A", b"A anew"), Reseal(G, b"2", b"b", b"b anew")])
+        assert await rows.page(G, limit=10) == [Row(G, b"1", 2, b"A anew"), Row(G, b"2", 1, b"b anew")]
+        for stale in (Reseal(G, b"1", b"A", b"x"), Reseal(G, b"3", b"", b"x"), Reseal(H, b"1", b"A anew", b"x")):
+            assert not await rows.commit([Reseal(G, b"2", b"b anew", b"lost"), stale])
+        assert not await betas.commit([Reseal(G, b"1", b"A anew", b"mine now")])
+        assert await rows.page(G, limit=10) == [Row(G, b"1", 2, b"A anew"), Row(G, b"2", 1, b"b anew")]
+
+    on_each(tmp_path, kind, body)
+
+
+@each_backend
+def test_a_scan_meets_every_row_that_stays_and_nobody_elses(tmp_path: Path, kind: str) -> None:
+    async def body(backend: Backend) -> None:
+        rows, betas = backend.partition(ALPHA, "memory"), backend.partition(BETA, "memory")
+        assert await scanned(rows, 5) == []
+        await betas.commit([Insert(G, b"k", b"of beta")])
+        for number in range(7):
+            await rows.commit([Insert(G if number % 2 else H, b"%d" % number, b"x")])
+        first = await rows.scan(limit=3)
+        assert [row.key for row in first.rows] == [b"0", b"1", b"2"]
+        await rows.commit([Delete(H, b"2"), Delete(G, b"5"), Replace(G, b"3", 1, b"y"), Insert(G, b"7", b"x")])
+        assert first.after is not None
+        second = await rows.scan(after=first.after, limit=10)
+        assert [row.key for row in second.rows] == [b"3", b"4", b"6", b"7"]
+        assert second.after is None
+        for bad in (b"", b"x" * 9):
+            with pytest.raises(ValueError, match="scan"):
+                await rows.scan(after=bad, limit=3)
+        with pytest.raises(ValueError, match="rows"):
+            await rows.scan(limit=0)
 
     on_each(tmp_path, kind, body)
 
@@ -130,6 +193,7 @@ def test_what_is_no_tenant_has_no_partition(tmp_path: Path, kind: str, name: str
 def test_sqlite_agrees_with_the_model(tmp_path: Path, seed: int) -> None:
     """Any course of changes and pages, in two tenants' partitions at once."""
     dice = random.Random(seed)
+    written: list[bytes] = []
 
     def change() -> Change:
         group, key = dice.choice([G, H]), dice.choice([b"1", b"2", b"3", b"4", b"5"])
@@ -140,7 +204,9 @@ def test_sqlite_agrees_with_the_model(tmp_path: Path, seed: int) -> None:
             Replace(group, key, 1, sealed),
             Delete(group, key, dice.choice([None, revision])),
             DeleteGroup(group),
+            Reseal(group, key, dice.choice(written or [b"never"]), sealed),
         ]
+        written.append(sealed)
         return dice.choice(kinds)
 
     async def body(backend: Backend) -> None:
@@ -158,6 +224,7 @@ def test_sqlite_agrees_with_the_model(tmp_path: Path, seed: int) -> None:
                 assert await partition.page(group, after=after, limit=limit, backwards=backwards) == expected
                 assert await partition.get(group, b"1") == await twin.get(group, b"1")
                 assert await partition.count() == await twin.count()
+                assert await scanned(partition, limit) == await scanned(twin, limit)
 
     on_each(tmp_path, "sqlite", body)
 

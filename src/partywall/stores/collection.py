@@ -9,19 +9,23 @@ Doesn't promise: to merge. Of two who change a record at once, one is told so.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from partywall.errors import BadRequest, Missing, PayloadTooLarge
-from partywall.stores.backends.base import Change, Delete, DeleteGroup, Insert, Replace
+from partywall.errors import BadRequest, KeyUnavailable, Missing, PayloadTooLarge, SealBroken, StoreUnavailable
+from partywall.keys import TenantStoreKeys
+from partywall.stores.backends.base import Change, Delete, DeleteGroup, Insert, Replace, Row
 from partywall.stores.fields import Page, check_page_size, check_word
 from partywall.stores.records import Home, Record, encode
+from partywall.stores.resealing import StoredRecords
 from partywall.stores.walls import Walls, authorise
 from partywall.tenancy import TenantScope
 
 __all__ = ["Collection", "Drop", "DropGroup", "Group", "Put", "StoreChange"]
 
 _LARGEST_RECORD_BYTES: Final = 4 * 2**20
+_log = logging.getLogger(__name__)
 
 
 class Group(NamedTuple):
@@ -83,7 +87,10 @@ class Collection:
         row = await self._walls.placement.partition(scope).get(group_name, key)
         if row is None:
             return None
-        return await self._walls.admit(scope, group.purpose, group_name, key, row)
+        record = await self._walls.admit(scope, group.purpose, group_name, key, row)
+        if record is not None:
+            await self._renew(scope, [row])
+        return record
 
     async def get(self, scope: TenantScope, group: Group, record_id: str) -> Record:
         """As `find`.
@@ -106,10 +113,15 @@ class Collection:
                 name = groups[group] = await self._group(scope, group)
             names.append((name, await self._key(scope, group, record_id)))
         rows = await self._walls.placement.partition(scope).get_many(names)
-        return [
-            None if row is None else await self._walls.admit(scope, group.purpose, *name, row)
-            for (group, _), name, row in zip(places, names, rows, strict=True)
-        ]
+        records: list[Record | None] = []
+        admitted: list[Row] = []
+        for (group, _), place, row in zip(places, names, rows, strict=True):
+            record = None if row is None else await self._walls.admit(scope, group.purpose, *place, row)
+            records.append(record)
+            if row is not None and record is not None:
+                admitted.append(row)
+        await self._renew(scope, admitted)
+        return records
 
     async def page(
         self, scope: TenantScope, group: Group, *, after: str | None, limit: int, backwards: bool
@@ -130,10 +142,13 @@ class Collection:
             rows = await partition.page(group_name, after=key, limit=limit + 1, backwards=backwards)
             if rows is None:
                 raise self.missing(scope)
+            admitted: list[Row] = []
             for row in rows:
                 record = await self._walls.admit(scope, group.purpose, group_name, None, row)
                 if record is not None:
                     records.append(record)
+                    admitted.append(row)
+            await self._renew(scope, admitted)
             # What was dropped leaves no gap and doesn't shorten a page: that would tell of it (R11).
             if len(records) > limit or len(rows) <= limit:
                 return Page(tuple(records[:limit]), has_more=len(records) > limit)
@@ -159,11 +174,29 @@ class Collection:
         """How many records of the scope's tenant lie in this store: for operators and proofs of deletion."""
         return await self._walls.placement.partition(authorise(scope)).count()
 
+    def resealable(self, scope: TenantScope) -> tuple[TenantStoreKeys, StoredRecords]:
+        """What `keys.reseal_all` needs in order to bring the tenant's records in this store to its current key."""
+        return self._walls.cryptography.of(scope), StoredRecords(self._walls.placement.partition(scope))
+
     def missing(self, scope: TenantScope) -> Missing:
         """The one refusal for what isn't there and for what isn't the caller's."""
         return Missing(f"no such record in `{self.store}` of `{scope.tenant}`")
 
     # -- Steps ---
+
+    async def _renew(self, scope: TenantScope, rows: Sequence[Row]) -> None:
+        """Seal anew what was met under an old version of the tenant's key: lazily, as it is read.
+
+        A reader gets what it asked for whether or not this can be done; `keys reseal` does what is left.
+        """
+        cryptography = self._walls.cryptography
+        old = [row for row in rows if cryptography.is_old(scope, row.sealed)]
+        if not old:
+            return
+        try:
+            await self._walls.placement.partition(scope).commit([await cryptography.renewed(scope, row) for row in old])
+        except (KeyUnavailable, StoreUnavailable, SealBroken) as error:
+            _log.warning("old records of `%s` in `%s` keep their seals for now: %s", scope.tenant, self.store, error)
 
     async def _sealed(self, scope: TenantScope, change: StoreChange) -> Change:
         match change:

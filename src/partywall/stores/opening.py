@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from partywall.errors import StoreUnavailable
-from partywall.keys import KeyRing, Store
+from partywall.keys import KeyRing, Store, TenantStoreKeys
 from partywall.stores.alarms import OnAlarm
 from partywall.stores.backends.sqlite import SqliteBackend
 from partywall.stores.collection import Collection
@@ -18,6 +18,7 @@ from partywall.stores.documents import Books, Documents, Files, Retrieval
 from partywall.stores.fields import Clock
 from partywall.stores.memory import Memory
 from partywall.stores.preferences import Preferences
+from partywall.stores.resealing import StoredRecords
 from partywall.stores.sessions import Sessions
 from partywall.stores.trace_sessions import TraceSessions
 from partywall.stores.vault import Vault
@@ -56,6 +57,10 @@ class Stores:
         books = Books(self._collections[Store.DOCUMENTS], clock, retrieval.limits)
         self.files: Final = Files(books)
         self.documents: Final = Documents(books, self.files, retrieval)
+
+    def resealable(self, scope: TenantScope) -> Mapping[str, tuple[TenantStoreKeys, StoredRecords]]:
+        """What `keys.reseal_all` needs in order to bring each store of the scope's tenant to its current key."""
+        return {store.value: each.resealable(scope) for store, each in self._collections.items()}
 
     async def erase(self, scope: TenantScope) -> Mapping[str, int]:
         """Delete everything that the scope's tenant has in any store; returns how many records, by store.

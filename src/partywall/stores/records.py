@@ -20,7 +20,10 @@ _FIELDS: Final = 9
 
 
 class Home(NamedTuple):
-    """Where a record belongs. All of it stands in the record, and all but the revision in the seal's AAD as well."""
+    """Where a record belongs. All of it stands in the record, and all but the revision in the seal's AAD as well.
+
+    The purpose is there by way of the group, a keyed hash of it.
+    """
 
     tenant: TenantId
     store: str

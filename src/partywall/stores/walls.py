@@ -13,17 +13,19 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from partywall.errors import BrokenSeal, KeyUnavailable, SealBroken
-from partywall.keys import StoreKeys
+from partywall.keys import StoreKeys, TenantStoreKeys
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
-from partywall.stores.backends.base import Backend, Partition, Row
+from partywall.stores.backends.base import Backend, Partition, Reseal, Row
 from partywall.stores.records import Home, Record, decode
 from partywall.tenancy import TenantScope
 
-__all__ = ["Cryptography", "Placement", "Verification", "Walls", "authorise"]
+__all__ = ["RECORD", "Cryptography", "Placement", "Verification", "Walls", "authorise", "place", "place_of"]
 
 _LABEL: Final = b"partywall/stores/v1"
 _PLACE: Final = "place"
 """What the key of the hashes is for."""
+RECORD: Final = "record"
+"""The purpose that enters every seal. What a record is for is in the hash of its group, and so in its place."""
 
 
 def authorise(scope: TenantScope) -> TenantScope:
@@ -69,7 +71,7 @@ class Cryptography:
 
     async def seal(self, scope: TenantScope, home: Home, plaintext: bytes) -> bytes:
         """Seal a record for its home."""
-        return await self._keys.seal(scope, home.purpose, _place(home.group, home.key), plaintext)
+        return await self._keys.seal(scope, RECORD, place(home.group, home.key), plaintext)
 
     async def open(self, scope: TenantScope, home: Home, sealed: bytes) -> bytes:
         """Open a record that lies at `home`.
@@ -78,7 +80,21 @@ class Cryptography:
             SealBroken: it was sealed for another place or tenant, or was changed.
             KeyUnavailable: the tenant's key can't be had.
         """
-        return await self._keys.open(scope, home.purpose, _place(home.group, home.key), sealed)
+        return await self._keys.open(scope, RECORD, place(home.group, home.key), sealed)
+
+    def is_old(self, scope: TenantScope, sealed: bytes) -> bool:
+        """Whether what was just opened was sealed under a version of the key that seals no more."""
+        return self._keys.needs_reseal(scope, sealed)
+
+    async def renewed(self, scope: TenantScope, row: Row) -> Reseal:
+        """The change that puts a row under the key that seals now. Raises as `open` and `seal` do."""
+        keys, here = self._keys.of(scope), place(row.group, row.key)
+        plaintext = await keys.open(RECORD, here, row.sealed)
+        return Reseal(row.group, row.key, row.sealed, await keys.seal(RECORD, here, plaintext))
+
+    def of(self, scope: TenantScope) -> TenantStoreKeys:
+        """This tenant's keys, for going through its records."""
+        return self._keys.of(scope)
 
 
 class Verification:
@@ -137,6 +153,12 @@ class Walls(NamedTuple):
         self.on_alarm(WallAlarm(wall, scope.tenant, self.cryptography.store, purpose, reason))
 
 
-def _place(group: bytes, key: bytes) -> str:
+def place(group: bytes, key: bytes) -> str:
     """The record id that enters the seal."""
     return f"{group.hex()}/{key.hex()}"
+
+
+def place_of(record_id: str) -> tuple[bytes, bytes]:
+    """The group and key of a `place`."""
+    group, key = record_id.split("/")
+    return bytes.fromhex(group), bytes.fromhex(key)

@@ -25,8 +25,11 @@ __all__ = [
     "Insert",
     "Partition",
     "Replace",
+    "Reseal",
     "Row",
+    "Scan",
     "check_changes",
+    "check_limit",
     "check_name",
     "check_page",
     "check_places",
@@ -78,7 +81,24 @@ class DeleteGroup(NamedTuple):
     group: bytes
 
 
-Change: TypeAlias = Insert | Replace | Delete | DeleteGroup
+class Reseal(NamedTuple):
+    """The same content under another seal, place and revision as they were. Fails unless its bytes are `before`."""
+
+    group: bytes
+    key: bytes
+    before: bytes
+    sealed: bytes
+
+
+Change: TypeAlias = Insert | Replace | Delete | DeleteGroup | Reseal
+
+
+class Scan(NamedTuple):
+    """Some rows of a partition, whatever their groups."""
+
+    rows: Sequence[Row]
+    after: bytes | None
+    """To be given back for the next ones; None when these were the last."""
 
 
 class Partition(Protocol):
@@ -102,6 +122,13 @@ class Partition(Protocol):
         """At most `limit` rows of the group as they were inserted, or the other way round, beginning behind `after`.
 
         None when there is no row with the key `after` in the group.
+        """
+
+    async def scan(self, *, after: bytes | None = None, limit: int) -> Scan:
+        """At most `limit` rows of the whole partition. A row that stays while the scan goes on is met once.
+
+        Raises:
+            ValueError: `after` is none that a scan gave.
         """
 
     async def count(self) -> int:
@@ -156,5 +183,10 @@ def check_page(group: bytes, after: bytes | None, limit: int) -> None:
     check_name(group)
     if after is not None:
         check_name(after)
+    check_limit(limit)
+
+
+def check_limit(limit: int) -> None:
+    """Refuse to read without end."""
     if not 1 <= limit <= LONGEST_PAGE:
         raise ValueError(f"a page has 1 to {LONGEST_PAGE} rows")

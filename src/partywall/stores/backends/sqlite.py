@@ -16,7 +16,16 @@ from typing import Final, TypeVar
 
 from partywall.errors import StoreUnavailable
 from partywall.owned_files import check_file, check_folder, make_file, make_folder
-from partywall.stores.backends.base import Change, Row, check_changes, check_name, check_page, check_places
+from partywall.stores.backends.base import (
+    Change,
+    Row,
+    Scan,
+    check_changes,
+    check_limit,
+    check_name,
+    check_page,
+    check_places,
+)
 from partywall.stores.backends.lanes import Lanes
 from partywall.stores.backends.sqlite_file import PartitionFile
 from partywall.tenancy import TenantId, parse_tenant_id
@@ -147,6 +156,11 @@ class SqlitePartition:
         return await self._backend.look(
             self._place, lambda file: file.page(group, after=after, limit=limit, backwards=backwards), nothing
         )
+
+    async def scan(self, *, after: bytes | None = None, limit: int) -> Scan:
+        """See `Partition.scan`."""
+        check_limit(limit)
+        return await self._backend.look(self._place, lambda file: file.scan(after=after, limit=limit), Scan((), None))
 
     async def count(self) -> int:
         """See `Partition.count`."""

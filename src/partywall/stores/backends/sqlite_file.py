@@ -17,7 +17,7 @@ from typing import Final
 
 from partywall.errors import StoreUnavailable
 from partywall.owned_files import check_file
-from partywall.stores.backends.base import Change, Delete, DeleteGroup, Insert, Replace, Row
+from partywall.stores.backends.base import Change, Delete, DeleteGroup, Insert, Replace, Reseal, Row, Scan
 
 __all__ = ["SCHEMA_VERSION", "PartitionFile"]
 
@@ -55,7 +55,10 @@ _FORWARDS: Final = (
 _BACKWARDS: Final = (
     "SELECT grp, key, revision, sealed FROM rows WHERE grp = ? AND position < ? ORDER BY position DESC LIMIT ?"
 )
+_RESEAL: Final = "UPDATE rows SET sealed = ? WHERE grp = ? AND key = ? AND sealed = ?"
+_SCAN: Final = "SELECT position, grp, key, revision, sealed FROM rows WHERE position > ? ORDER BY position LIMIT ?"
 _LAST_POSITION: Final = 2**63 - 1
+_POSITION_BYTES: Final = 8
 
 
 class PartitionFile:
@@ -165,6 +168,18 @@ class PartitionFile:
             case DeleteGroup(group):
                 run(_DELETE_GROUP, (group,))
                 return True
+            case Reseal(group, key, before, sealed):
+                return run(_RESEAL, (sealed, group, key, before)).rowcount == 1
+
+    def scan(self, *, after: bytes | None, limit: int) -> Scan:
+        """See `Partition.scan`."""
+        self._check()
+        if after is not None and len(after) != _POSITION_BYTES:
+            raise ValueError("a scan goes on behind what a scan gave")
+        position = 0 if after is None else int.from_bytes(after)
+        found = self._connection.execute(_SCAN, (min(position, _LAST_POSITION), limit)).fetchall()
+        last = found[-1][0].to_bytes(_POSITION_BYTES) if len(found) == limit else None
+        return Scan([Row._make(each[1:]) for each in found], last)
 
     def count(self) -> int:
         """See `Partition.count`."""
