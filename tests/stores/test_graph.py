@@ -169,17 +169,22 @@ def test_a_node_goes_with_its_edges(tmp_path: Path) -> None:
     in_house(tmp_path, body, "sqlite")
 
 
-@pytest.mark.parametrize("meanwhile", ["edge out", "edge in", "node again", "other end gone"])
+@pytest.mark.parametrize(
+    "meanwhile", ["edge out", "edge in", "edge afar", "edge to itself", "node again", "other end gone"]
+)
 def test_what_happens_meanwhile_is_not_left_behind(tmp_path: Path, meanwhile: str) -> None:
     async def body(house: House) -> None:
         graph = house.stores.graph
         await chain(graph, A, ["a", "b", "c"])
+        await graph.put_node(A, "person", {}, node_id="d")
         partition = house.backend.partition(ALPHA, "graph")
         commit = partition.commit
         acts: list[Callable[[], Awaitable[object]]] = [
             {
                 "edge out": lambda: graph.put_edge(A, "b", "new", "a"),
                 "edge in": lambda: graph.put_edge(A, "c", "new", "b"),
+                "edge afar": lambda: graph.put_edge(A, "b", "new", "d"),
+                "edge to itself": lambda: graph.put_edge(A, "b", "new", "b"),
                 "node again": lambda: graph.put_node(A, "other", {"p": 1}, node_id="b", searchable=["p"]),
                 "other end gone": lambda: graph.delete_node(A, "c"),
             }[meanwhile]
@@ -191,8 +196,8 @@ def test_what_happens_meanwhile_is_not_left_behind(tmp_path: Path, meanwhile: st
             return await commit(changes)
 
         partition.commit = interrupted  # type: ignore[method-assign]  # on this one partition
-        await graph.delete_node(A, "b")
-        left = {"a", "c"} - ({"c"} if meanwhile == "other end gone" else set())
+        assert await observed(graph.delete_node(A, "b")) == "None"
+        left = {"a", "c", "d"} - ({"c"} if meanwhile == "other end gone" else set())
         assert {node.id for node in (await graph.list_nodes(A)).items} == left
         for each in left:
             for direction in Direction:
@@ -359,6 +364,13 @@ def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         await graph.put_edge(A, "a", "r", "b", {"an": "update"})
         await graph.delete_edge(A, "a", "r", "b")
         await graph.put_edge(A, "b", "not too many", "a")
+        await graph.delete_edge(A, "a", "s", "b")
+        for _ in range(4):
+            await graph.put_node(A, "k", {}, node_id="comes and goes")
+            await graph.put_edge(A, "comes and goes", "r", "b")
+            await graph.delete_node(A, "comes and goes")
+            await graph.delete_edge(A, "b", "not too many", "a")
+            await graph.put_edge(A, "b", "not too many", "a")
         walks: list[dict[str, Any]] = [{"depth": 0}, {"depth": 5}, {"depth": True}, {"limit": 0}, {"limit": 1001}]
         for how in walks:
             with pytest.raises(BadRequest):
