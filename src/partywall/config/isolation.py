@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from partywall.config.base import PerTenant, Section
+from partywall.config.embedding import Embedding
 
 __all__ = ["IsolationModel", "LeakageDetection", "MultiTenant", "Rag"]
 
@@ -109,6 +110,7 @@ class Rag(Section):
     )
     namespace_config: NamespaceConfig = Field(default=NamespaceConfig(), description="How a tenant's part is named.")
     retrieval_validation: RetrievalValidation = Field(default=RetrievalValidation(), description="What is checked.")
+    embedding: Embedding | None = Field(default=None, description="What turns text into vectors.")
     tenant_offboarding: TenantOffboarding = Field(default=TenantOffboarding(), description="What is done on leaving.")
 
 

@@ -17,6 +17,7 @@ from typing import Final
 from partywall.errors import ConfigError
 from partywall.identity import Headers, acting_for
 from partywall.keys import KeyRing
+from partywall.platform.embedders import Embedders
 from partywall.platform.encryption import serving_keys
 from partywall.platform.remembered import remember_document
 from partywall.platform.salts import Salter
@@ -98,6 +99,10 @@ class Platform:
             standing = await asyncio.to_thread(Standing.open, directory)
             platform = cls(snapshot, trail, Salter.open(directory), source, keys, stores, standing)
             opened.push_async_callback(platform._let_go)
+            if stores is not None:
+                embedders = Embedders(lambda: platform.snapshot, stores.documents.offline_embedder, platform.salter)
+                opened.push_async_callback(embedders.aclose)
+                stores.documents.embed_with(embedders)
             await asyncio.to_thread(remember_document, directory, source.path, keys_dir=keys_dir)
             yield platform
 
