@@ -21,6 +21,7 @@ from partywall.config.providers import Fallback, Target
 from partywall.errors import ConfigError
 from partywall.identity import Authenticator, IdentitySettings, IssuerSettings, KeyEntry, parse_key_hash
 from partywall.platform.encryption import Encrypted
+from partywall.platform.retrieval import Retrieved
 from partywall.policy import Rules
 from partywall.tenancy import GroupName, TenantId
 
@@ -42,6 +43,8 @@ class Snapshot:
     fallback: Fallback | None
     encrypted: Encrypted | None
     """What is sealed, and under which roots; None for a document without `encryption`."""
+    retrieved: Retrieved
+    """What it says about documents and their retrieval."""
     operator_keys: frozenset[bytes]
     """SHA-256 digests of the operators' keys. Empty: nobody is an operator."""
     source: str
@@ -71,6 +74,7 @@ def compile_snapshot(document: Document, digest: str, source: Path) -> Snapshot:
         server=document.server,
         fallback=document.providers.fallback,
         encrypted=Encrypted.of(document),
+        retrieved=Retrieved.of(document),
         operator_keys=frozenset(parse_key_hash(text) for text in document.server.admin.api_keys),
         source=str(source),
         published=zlib.compress(orjson.dumps(_without_secrets(document.model_dump(mode="json", exclude_unset=True)))),
