@@ -7,8 +7,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from partywall.config.base import HttpUrl, Name, PositiveInt, Seconds, Section, TenantIdText
-from partywall.config.embedding import Embedding
 from partywall.config.encryption import TenantRoot
+from partywall.config.isolation import Embedding
 from partywall.config.providers import SecretKeyRef
 from partywall.config.routing import HeaderName, KeyHash, Limits, Strings
 

@@ -93,14 +93,17 @@ class Platform:
                     serving_keys(encrypted, base=source.path.parent, data_dir=directory, service=snapshot.server.name)
                 )
                 seals = keys.records(_TRAIL) if encrypted.seals_records else None
-                stores = await opened.enter_async_context(open_stores(directory, keys, on_alarm=_log_alarm))
+                stores = await opened.enter_async_context(
+                    open_stores(directory, keys, on_alarm=_log_alarm, retrieval=snapshot.retrieved.settings)
+                )
             trail = Trail.open(directory, durability=snapshot.server.trail_durability, seals=seals)
             opened.push_async_callback(trail.aclose)
             standing = await asyncio.to_thread(Standing.open, directory)
             platform = cls(snapshot, trail, Salter.open(directory), source, keys, stores, standing)
             opened.push_async_callback(platform._let_go)
             if stores is not None:
-                embedders = Embedders(lambda: platform.snapshot, stores.documents.offline_embedder, platform.salter)
+                offline = stores.documents.offline_embedder
+                embedders = Embedders(lambda: platform.snapshot, platform.salter, offline)
                 opened.push_async_callback(embedders.aclose)
                 stores.documents.embed_with(embedders)
             await asyncio.to_thread(remember_document, directory, source.path, keys_dir=keys_dir)
@@ -212,6 +215,8 @@ class Platform:
     def _refuse_other_keys(self, snapshot: Snapshot) -> None:
         if snapshot.encrypted != self.snapshot.encrypted:
             raise ConfigError(f"{self.source.path}: a change of `encryption` or of a `root_key` needs a restart")
+        if snapshot.retrieved.settings != self.snapshot.retrieved.settings:
+            raise ConfigError(f"{self.source.path}: a change of `rag` or of the counting of namespaces needs a restart")
 
 
 def _log_alarm(alarm: WallAlarm) -> None:

@@ -15,14 +15,13 @@ from typing import Final
 import orjson
 
 from partywall.config.document import Document
-from partywall.config.embedding import Embedding
 from partywall.config.integrity import faults
 from partywall.config.platform import Issuer, Server
 from partywall.config.providers import Fallback, Target
 from partywall.errors import ConfigError
 from partywall.identity import Authenticator, IdentitySettings, IssuerSettings, KeyEntry, parse_key_hash
 from partywall.platform.encryption import Encrypted
-from partywall.platform.upstream_embedding import EmbeddingModel
+from partywall.platform.retrieval import Retrieved
 from partywall.policy import Rules
 from partywall.tenancy import GroupName, TenantId
 
@@ -42,12 +41,10 @@ class Snapshot:
     targets: Mapping[str, Target]
     server: Server
     fallback: Fallback | None
-    embedding: EmbeddingModel | None
-    """What turns documents into vectors; None for the offline model."""
-    embeddings: Mapping[TenantId, EmbeddingModel]
-    """Of tenants that have their own."""
     encrypted: Encrypted | None
     """What is sealed, and under which roots; None for a document without `encryption`."""
+    retrieved: Retrieved
+    """What it says about documents and their retrieval."""
     operator_keys: frozenset[bytes]
     """SHA-256 digests of the operators' keys. Empty: nobody is an operator."""
     source: str
@@ -76,21 +73,12 @@ def compile_snapshot(document: Document, digest: str, source: Path) -> Snapshot:
         targets={target.id: target for target in document.providers.targets},
         server=document.server,
         fallback=document.providers.fallback,
-        embedding=_model(None if document.rag is None else document.rag.embedding),
-        embeddings={
-            TenantId(tenant): model
-            for tenant, settings in document.tenants.items()
-            if (model := _model(settings.embedding)) is not None
-        },
         encrypted=Encrypted.of(document),
+        retrieved=Retrieved.of(document),
         operator_keys=frozenset(parse_key_hash(text) for text in document.server.admin.api_keys),
         source=str(source),
         published=zlib.compress(orjson.dumps(_without_secrets(document.model_dump(mode="json", exclude_unset=True)))),
     )
-
-
-def _model(said: Embedding | None) -> EmbeddingModel | None:
-    return None if said is None else EmbeddingModel(said.target, said.model, said.dimensions)
 
 
 _MASK: Final = "**********"
