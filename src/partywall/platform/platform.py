@@ -25,7 +25,18 @@ from partywall.platform.snapshot import Snapshot
 from partywall.platform.source import Source
 from partywall.platform.standing import Standing
 from partywall.platform.tenants import Tenants
-from partywall.stores import Conversations, Documents, Files, Memory, Preferences, Stores, Vault, WallAlarm, open_stores
+from partywall.stores import (
+    Conversations,
+    Documents,
+    Files,
+    Memory,
+    Preferences,
+    Stores,
+    SystemPrompts,
+    Vault,
+    WallAlarm,
+    open_stores,
+)
 from partywall.tenancy import TenantScope, parse_tenant_id
 from partywall.trail import Trail
 
@@ -150,6 +161,11 @@ class Platform:
     def preferences(self) -> Preferences:
         """Settings of tenants' users. Raises as `stores` does."""
         return self.stores.preferences
+
+    @property
+    def system_prompts(self) -> SystemPrompts:
+        """What each tenant has models told first. Raises as `stores` does."""
+        return self.stores.system_prompts
 
     @property
     def vault(self) -> Vault:
