@@ -10,6 +10,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from partywall.config.secret_refs import SecretResolver
 from partywall.errors import CredentialUnavailable
 from partywall.gateway.endpoints import ENDPOINTS, Guard
 from partywall.gateway.exchange import Exchange
@@ -18,9 +19,8 @@ from partywall.gateway.http import Request, Responder
 from partywall.gateway.operator import answer_operator
 from partywall.gateway.pipeline import Pipeline
 from partywall.gateway.serving import compile_serving
-from partywall.gateway.upstream import UpstreamPool
 from partywall.platform import Platform, Snapshot
-from partywall.platform.secrets import SecretResolver
+from partywall.upstream.client import UpstreamPool
 
 __all__ = ["Gateway"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from partywall.config.providers import FallbackTrigger
 from partywall.gateway.breakers import Breakers
-from partywall.gateway.targets import Upstream, compile_targets
 from partywall.platform import Snapshot, Standing
+from partywall.upstream.targets import Upstream, compile_targets
 
 __all__ = ["Serving", "compile_serving"]
 
