@@ -10,6 +10,22 @@ the data directory (docs/threats.md).
 
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
 from partywall.stores.conversations import Conversation, Conversations, Message
+from partywall.stores.documents import (
+    Comparison,
+    Compound,
+    Document,
+    DocumentCollection,
+    Documents,
+    Embedder,
+    EmbedderOf,
+    File,
+    Files,
+    Filter,
+    Hit,
+    Limits,
+    Retrieval,
+    parse_filter,
+)
 from partywall.stores.fields import Page
 from partywall.stores.memory import Memory, Note
 from partywall.stores.opening import Stores, open_stores
@@ -19,14 +35,27 @@ from partywall.stores.trace_sessions import TraceEvent, TraceSession, TraceSessi
 from partywall.stores.vault import StoredTool, Vault
 
 __all__ = [
+    "Comparison",
+    "Compound",
     "Conversation",
     "Conversations",
+    "Document",
+    "DocumentCollection",
+    "Documents",
+    "Embedder",
+    "EmbedderOf",
+    "File",
+    "Files",
+    "Filter",
+    "Hit",
+    "Limits",
     "Memory",
     "Message",
     "Note",
     "OnAlarm",
     "Page",
     "Preferences",
+    "Retrieval",
     "Session",
     "Sessions",
     "StoredTool",
@@ -38,4 +67,5 @@ __all__ = [
     "Wall",
     "WallAlarm",
     "open_stores",
+    "parse_filter",
 ]
