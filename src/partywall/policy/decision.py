@@ -127,14 +127,15 @@ def visible_targets(rules: Rules, scope: TenantScope, route: RouteRule | None) -
 def permitted_target(rules: Rules, scope: TenantScope, target_id: str) -> TargetRule:
     """The target of that id, if texts of the scope's tenant may go there outside a request: to be embedded, say.
 
-    What counts for the tenant's chats counts: whose the target is, its model, its region, what its vendor promised. An
-    operator who acts on the tenant is held to the same.
+    What counts for the tenant's chats counts: whose the target is, its model, its region, what its vendor promised, by
+    the strictest of the tenant's groups. An operator who acts on the tenant is held to the same.
 
     Raises:
         Denied: it may not, or there is none.
     """
     tenant = rules.tenant(scope.tenant)
-    routing_applies = rules.plan(rules.group(scope), None).data_routing is not None
+    groups = [None, *(group for group in rules.groups() if group.tenant == scope.tenant)]
+    routing_applies = any(rules.plan(group, None).data_routing is not None for group in groups)
     for target in rules.targets.available(scope.tenant, (target_id,), None):
         if tenant.models is not None and not tenant.models(target.listed_as):
             raise ModelDenied(f"`{scope.tenant}` may not use the model of `{target_id}`")
