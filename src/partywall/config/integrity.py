@@ -63,6 +63,11 @@ def _upstream_references(document: Document) -> Iterator[tuple[Path, tuple[str, 
         yield ("consumer_groups", "groups", index, "upstream"), group.upstream or ()
     for index, route in enumerate(document.routes):
         yield ("routes", index, "upstream"), route.upstream or ()
+    if document.rag is not None and document.rag.embedding is not None:
+        yield ("rag", "embedding", "target"), (document.rag.embedding.target,)
+    for tenant, settings in document.tenants.items():
+        if settings.embedding is not None:
+            yield ("tenants", tenant, "embedding", "target"), (settings.embedding.target,)
 
 
 def _undeclared_tenants(document: Document) -> Iterator[Fault]:

@@ -33,6 +33,7 @@ def unbuilt(document: Document) -> Iterator[Unbuilt]:
     yield from _chains(document)
     yield from _rbac(document)
     yield from _sections(document)
+    yield from _retrieval(document)
     yield from _multi_tenant(document)
     yield from _groups(document)
     yield from _targets(document)
@@ -67,11 +68,6 @@ def _rbac(document: Document) -> Iterator[Unbuilt]:
 
 def _sections(document: Document) -> Iterator[Unbuilt]:
     asked = {
-        "rag": (document.rag is not None, "documents are not stored yet"),
-        "leakage_detection": (
-            document.leakage_detection is not None and document.leakage_detection.enabled,
-            "nothing scans for other tenants' content yet",
-        ),
         "tools": (document.tools is not None, "the tool broker is not built yet"),
         "limits": (document.limits is not None, "nothing counts requests or tokens against a limit yet"),
         "telemetry": (document.telemetry is not None, "no spans or metrics are exported yet"),
@@ -85,10 +81,24 @@ def _sections(document: Document) -> Iterator[Unbuilt]:
     if document.storage.backend != "sqlite" or document.storage.cache != "embedded":
         yield Unbuilt(("storage",), "only the embedded backend is built yet")
     for tenant, settings in document.tenants.items():
-        if settings.isolation_strategy is not None:
-            yield Unbuilt(("tenants", tenant, "isolation_strategy"), "documents are not stored yet")
         if settings.root_key is not None and document.encryption is None:
             yield Unbuilt(("tenants", tenant, "root_key"), "without `encryption`, nothing is sealed under it")
+
+
+def _retrieval(document: Document) -> Iterator[Unbuilt]:
+    rag, detection = document.rag, document.leakage_detection
+    if rag is not None and "tenant_offboarding" in rag.model_fields_set:
+        yield Unbuilt(("rag", "tenant_offboarding"), "no tenant is offboarded by partywall yet")
+    if rag is not None and document.encryption is None:
+        yield Unbuilt(("rag",), "documents are sealed under their tenants' keys; state `encryption`")
+    if detection is None or not detection.enabled:
+        return
+    for key in ("cross_tenant_output_scan", "isolation_audit"):
+        if getattr(detection, key) is not None:
+            yield Unbuilt(("leakage_detection", key), "nothing scans for other tenants' content yet")
+    if detection.context_validation is not None and not detection.context_validation.validate_all_context_items:
+        path = ("leakage_detection", "context_validation", "validate_all_context_items")
+        yield Unbuilt(path, "each item is verified before it is returned; that can't be switched off")
 
 
 def _multi_tenant(document: Document) -> Iterator[Unbuilt]:

@@ -132,8 +132,7 @@ class Pipeline:
         self._complete(exchange)
 
     def _salts(self, tenant: TenantId) -> Salts:
-        salter = self._platform.salter
-        made = Salts(cache=salter.salt("cache", tenant), user=salter.salt("user", tenant))
+        made = self._platform.salter.salts_of(tenant)
         if len(self._made_salts) >= _MAX_SALTS:
             self._made_salts.clear()
         self._made_salts[tenant] = made

@@ -21,6 +21,7 @@ from partywall.config.providers import Fallback, Target
 from partywall.errors import ConfigError
 from partywall.identity import Authenticator, IdentitySettings, IssuerSettings, KeyEntry, parse_key_hash
 from partywall.platform.encryption import Encrypted
+from partywall.platform.retrieval import Retrieved
 from partywall.policy import Rules
 from partywall.tenancy import GroupName, TenantId
 
@@ -64,6 +65,8 @@ class Snapshot:
     fallback: Fallback | None
     encrypted: Encrypted | None
     """What is sealed, and under which roots; None for a document without `encryption`."""
+    retrieved: Retrieved
+    """What it says about documents and their retrieval."""
     instructions: Instructions | None
     """System prompts; None when nothing is put before a request."""
     operator_keys: frozenset[bytes]
@@ -95,6 +98,7 @@ def compile_snapshot(document: Document, digest: str, source: Path) -> Snapshot:
         server=document.server,
         fallback=document.providers.fallback,
         encrypted=Encrypted.of(document),
+        retrieved=Retrieved.of(document),
         instructions=Instructions.of(document),
         operator_keys=frozenset(parse_key_hash(text) for text in document.server.admin.api_keys),
         source=str(source),

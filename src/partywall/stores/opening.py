@@ -25,7 +25,7 @@ from partywall.stores.system_prompts import SystemPrompts
 from partywall.stores.trace_sessions import TraceSessions
 from partywall.stores.vault import Vault
 from partywall.stores.walls import Cryptography, Placement, Verification, Walls
-from partywall.tenancy import TenantScope
+from partywall.tenancy import TenantId, TenantScope
 
 __all__ = ["Stores", "open_stores"]
 
@@ -67,6 +67,14 @@ class Stores:
     def resealable(self, scope: TenantScope) -> Mapping[str, tuple[TenantStoreKeys, StoredRecords]]:
         """What `keys.reseal_all` needs in order to bring each store of the scope's tenant to its current key."""
         return {store.value: each.resealable(scope) for store, each in self._collections.items()}
+
+    async def sizes_for_operators(self, tenant: TenantId) -> Mapping[str, int]:
+        """How many records a tenant has, by store. No key is used for it, and nothing that a request reaches asks.
+
+        Raises:
+            StoreUnavailable: it can't be told.
+        """
+        return {store.value: await each.size_for_operators(tenant) for store, each in self._collections.items()}
 
     async def erase(self, scope: TenantScope) -> Mapping[str, int]:
         """Delete everything that the scope's tenant has in any store; returns how many records, by store.
