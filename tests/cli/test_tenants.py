@@ -206,6 +206,28 @@ def test_a_suspended_tenant_is_refused_by_a_running_gateway(partywall: Command, 
     assert not [r for r in recorded(data, "beta") if r.method == "OPERATOR"]
 
 
+def test_sessions_that_cannot_be_ended_keep_nobody_from_being_suspended(
+    partywall: Command, tmp_path: Path, document: Path
+) -> None:
+    data = tmp_path / "data"
+
+    async def main() -> None:
+        async with Platform.open(document, data_dir=data) as platform:
+            for tenant in KEYS:
+                await platform.stores.sessions.start(await platform.authenticate(headers_of(tenant)))
+
+    asyncio.run(main())
+    sessions = data / "tenants" / "alpha" / "sessions.db"
+    sessions.rename(data / "aside")
+    sessions.write_bytes(b"no database " * 400)
+    ended = partywall("tenants", "suspend", "alpha", "--data-dir", data, "--reason", "unpaid")
+    assert (ended.code, ended.out) == (2, "alpha: suspended\n")
+    assert ended.err.startswith("`alpha` is suspended; run this again to end its sessions: ")
+    (data / "aside").rename(sessions)
+    again = partywall("tenants", "suspend", "alpha", "--data-dir", data, "--reason", "unpaid")
+    assert (again.code, again.out) == (0, "alpha: suspended; it was suspended already\n")
+
+
 @pytest.mark.parametrize("what", ["suspend", "resume"])
 def test_a_reason_is_asked_for_and_the_tenant_must_be_named(
     partywall: Command, tmp_path: Path, document: Path, what: str
