@@ -9,7 +9,6 @@ the stage before the request; the targets that the tenant may use for the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import filterfalse
 from typing import Final, NoReturn
@@ -114,45 +113,37 @@ def decide(rules: Rules, scope: TenantScope, route: RouteRule | None, facts: Fac
 
 def visible_targets(rules: Rules, scope: TenantScope, route: RouteRule | None) -> list[TargetRule]:
     """The targets whose models `/v1/models` may show to this scope."""
-    group = rules.group(scope)
+    group, tenant = rules.group(scope), rules.tenant(scope.tenant)
     return [
         target
-        for target in _held_to(rules.tenant(scope.tenant), rules.available(scope, route))
-        if group is None or group.models is None or group.models(target.listed_as)
-    ]
-
-
-def _held_to(tenant: TenantRule, targets: Iterable[TargetRule]) -> list[TargetRule]:
-    """Those of the targets that the tenant's own limits leave."""
-    return [
-        target
-        for target in targets
-        if (tenant.models is None or tenant.models(target.listed_as))
+        for target in rules.available(scope, route)
+        if (group is None or group.models is None or group.models(target.listed_as))
+        and (tenant.models is None or tenant.models(target.listed_as))
         and (tenant.regions is None or target.region in tenant.regions)
         and (target.zero_data_retention or not tenant.require_zero_data_retention)
     ]
 
 
 def permitted_target(rules: Rules, scope: TenantScope, target_id: str) -> TargetRule:
-    """The target of that id, if texts of this scope may go there outside a request: to be embedded, say.
+    """The target of that id, if texts of the scope's tenant may go there outside a request: to be embedded, say.
 
-    Everything counts that may count for a chat: whose it is, its region, what its vendor promised. An operator acts on
-    the tenant as a whole: its texts may go to the tenant's targets, and what any of its groups demands is demanded.
+    What counts for the tenant's chats counts: whose the target is, its model, its region, what its vendor promised, by
+    the strictest of the tenant's groups. An operator who acts on the tenant is held to the same.
 
     Raises:
         Denied: it may not, or there is none.
     """
     tenant = rules.tenant(scope.tenant)
-    if scope.credential_kind is CredentialKind.OPERATOR:
-        groups = [None, *(group for group in rules.groups() if group.tenant == scope.tenant)]
-        reached = _held_to(tenant, rules.targets.available(scope.tenant, None, None))
-    else:
-        groups, reached = [rules.group(scope)], visible_targets(rules, scope, None)
-    applies = any(rules.plan(group, None).data_routing is not None for group in groups)
-    target = next((each for each in reached if each.id == target_id), None)
-    if target is None or not _promised(rules, tenant, target, routing_applies=applies):
-        raise ModelDenied(f"`{scope.tenant}` may not send texts to `{target_id}`")
-    return target
+    groups = [None, *(group for group in rules.groups() if group.tenant == scope.tenant)]
+    routing_applies = any(rules.plan(group, None).data_routing is not None for group in groups)
+    for target in rules.targets.available(scope.tenant, (target_id,), None):
+        if tenant.models is not None and not tenant.models(target.listed_as):
+            raise ModelDenied(f"`{scope.tenant}` may not use the model of `{target_id}`")
+        if tenant.regions is not None and target.region not in tenant.regions:
+            raise RegionDenied(f"`{target_id}` lies outside of {sorted(tenant.regions)}")
+        if _promised(rules, tenant, target, routing_applies=routing_applies):
+            return target
+    raise ModelDenied(f"`{scope.tenant}` may not send texts to `{target_id}`")
 
 
 # -- Agreement ---

@@ -20,6 +20,7 @@ from partywall.stores.memory import Memory
 from partywall.stores.preferences import Preferences
 from partywall.stores.resealing import StoredRecords
 from partywall.stores.sessions import Sessions
+from partywall.stores.system_prompts import SystemPrompts
 from partywall.stores.trace_sessions import TraceSessions
 from partywall.stores.vault import Vault
 from partywall.stores.walls import Cryptography, Placement, Verification, Walls
@@ -32,6 +33,7 @@ _BUILT: Final = (
     Store.DOCUMENTS,
     Store.MEMORY,
     Store.PREFERENCES,
+    Store.PROMPTS,
     Store.SESSIONS,
     Store.VAULT,
 )
@@ -53,6 +55,7 @@ class Stores:
         self.conversations: Final = Conversations(self._collections[Store.CONVERSATIONS], self.sessions, clock)
         self.memory: Final = Memory(self._collections[Store.MEMORY], clock)
         self.preferences: Final = Preferences(self._collections[Store.PREFERENCES])
+        self.system_prompts: Final = SystemPrompts(self._collections[Store.PROMPTS], clock)
         self.vault: Final = Vault(self._collections[Store.VAULT], clock)
         books = Books(self._collections[Store.DOCUMENTS], clock, retrieval.limits)
         self.files: Final = Files(books)
