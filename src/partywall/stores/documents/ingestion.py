@@ -197,8 +197,6 @@ class Ingestion:
         media_type = media_type_of(come.name, come.data, come.media_type)
         read = await self._parser.read(scope, come.data, media_type)
         spans = await asyncio.to_thread(lambda: tuple(cut(read.text, read.headings)))
-        if not spans:
-            raise BadRequest("a file has no text", public_message="The file can't be used: there is no text in it.")
         if len(spans) > self._books.limits.chunks_of_document:
             raise PayloadTooLarge(f"a document has {len(spans)} pieces")
         usage.plus(chunks=len(spans)).check(scope, self._books.limits)
