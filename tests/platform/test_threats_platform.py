@@ -77,7 +77,7 @@ IN_VAIN: dict[str, dict[str, Any]] = {
     "documents in clear": {"rag": {"isolation_strategy": "namespace"}},
     "offboarding": {"encryption": {}, "rag": {"tenant_offboarding": {}}},
     "tools": {"tools": {}},
-    "prompts": {"prompts": {}},
+    "prompts": {"prompts": {"directory": "prompts"}},
     "limits": {"limits": {}},
     "telemetry": {"telemetry": {}},
     "workers": {"workers": {}},

@@ -25,7 +25,7 @@ class IsolationModel(StrEnum):
 class SystemPrompt(Section):
     """Who writes the system prompt."""
 
-    per_tenant_config: bool = Field(default=False, description="Each tenant adds its own.")
+    per_tenant_config: bool = Field(default=False, description="Each tenant adds its own, from its store.")
     tenant_cannot_override_base: bool = Field(default=True, description="The platform's comes first and stays.")
 
 

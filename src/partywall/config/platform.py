@@ -77,7 +77,10 @@ class Prompts(Section):
     """Templates and system prompts."""
 
     base_system_prompt: str | None = Field(
-        default=None, description="Comes first in every prompt and can't be overridden."
+        default=None,
+        max_length=65_536,
+        pattern=r"\S",
+        description="Comes first in every prompt; nothing of a tenant's, a user's or a document's comes before it.",
     )
     directory: str | None = Field(default=None, description="Folder of templates.")
 

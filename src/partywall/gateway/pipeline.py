@@ -15,6 +15,7 @@ from typing import Final
 
 from partywall.config.routing import Stage
 from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
+from partywall.gateway.context.instructions import instruct
 from partywall.gateway.endpoints import Guard, find
 from partywall.gateway.exchange import Exchange
 from partywall.gateway.forward import Forwarder, pairs
@@ -110,6 +111,10 @@ class Pipeline:
         if not targets:
             raise ModelDenied(f"no target for the model speaks `{api}`")
         record.upstream = targets[0][1].id
+        if (instructions := serving.snapshot.instructions) is not None:
+            prompts = self._platform.system_prompts if instructions.per_tenant else None
+            await instruct(scope, instructions, prompts, wire, body, decision)
+            record.policies = decision.results
         # 5. No trail, no data: the decision is on disk before anything leaves for an upstream.
         await self._platform.trail.admit(record)
         # 6. The upstream, with its own credential and this tenant's salts; given up when the client hangs up.
@@ -127,8 +132,7 @@ class Pipeline:
         self._complete(exchange)
 
     def _salts(self, tenant: TenantId) -> Salts:
-        salter = self._platform.salter
-        made = Salts(cache=salter.salt("cache", tenant), user=salter.salt("user", tenant))
+        made = self._platform.salter.salts_of(tenant)
         if len(self._made_salts) >= _MAX_SALTS:
             self._made_salts.clear()
         self._made_salts[tenant] = made

@@ -16,7 +16,6 @@ from partywall.policy import TargetRule, permitted_target
 from partywall.stores import Embedder
 from partywall.tenancy import TenantScope
 from partywall.upstream.client import UpstreamPool
-from partywall.upstream.providers import Salts
 from partywall.upstream.targets import Upstream, compile_targets
 
 __all__ = ["Embedders"]
@@ -64,7 +63,7 @@ class Embedders:
         return UpstreamEmbedder(
             model,
             self._upstream_for,
-            self._salts,
+            lambda scope: self._salter.salts_of(scope.tenant),
             self._pool,
             self._secrets,
             timeout_seconds=server.answer_timeout_seconds,
@@ -76,7 +75,3 @@ class Embedders:
         if self._compiled is None or self._compiled[0] is not snapshot:
             self._compiled = (snapshot, compile_targets(snapshot.targets))
         return rule, self._compiled[1][target]
-
-    def _salts(self, scope: TenantScope) -> Salts:
-        salt = self._salter.salt
-        return Salts(cache=salt("cache", scope.tenant), user=salt("user", scope.tenant))
