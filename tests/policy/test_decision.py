@@ -290,7 +290,8 @@ class TestOperators:
                 with pytest.raises(ModelDenied):
                     permitted_target(made, operator, foreign)
 
-    def test_what_any_of_its_groups_demands_is_demanded_of_an_operator(self) -> None:
+    def test_what_any_of_its_groups_demands_is_demanded_of_a_tenants_texts(self) -> None:
+        """They belong to the tenant, whoever of it brought them."""
         strict = {"name": "strict", "tenant": "alpha", "chain": ["data-routing-policy"]}
         groups = [{"name": "alpha"}, strict, {"name": "beta"}]
         made = rules(
