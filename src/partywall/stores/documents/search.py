@@ -19,7 +19,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from partywall.errors import BadRequest, Conflict, KeyUnavailable
+from partywall.errors import BadRequest, Conflict, KeyUnavailable, StoreUnavailable
 from partywall.stores.alarms import Wall
 from partywall.stores.collection import Group
 from partywall.stores.documents import places
@@ -228,7 +228,13 @@ class _Round:
         if piece is None or document is None:
             self._search.alarm(self._scope, "the index named a piece that isn't there for this tenant")
             return None
-        said, kept = members(piece.body), Kept.of(document, self._collection)
+        try:
+            return self._checked(candidate, Kept.of(document, self._collection), members(piece.body))
+        except StoreUnavailable:
+            self._search.alarm(self._scope, "what was found is no piece, or no document")
+            return None
+
+    def _checked(self, candidate: Candidate, kept: Kept, said: Mapping[str, object]) -> Hit | None:
         self._namespaces.append(text(said, "namespace"))
         if not self._search.belongs(self._scope, said):
             self._search.alarm(self._scope, "a piece is of another namespace")
