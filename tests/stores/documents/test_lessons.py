@@ -46,7 +46,7 @@ class Naive:
         return f"d{len(self.documents) - 1}"
 
     async def get(self, who: TenantScope, document: str) -> str:
-        return next(each["text"] for each in self.documents if each["id"] == document)  # R1: by id alone
+        return str(next(each["text"] for each in self.documents if each["id"] == document))  # R1: by id alone
 
     async def search(self, who: TenantScope | None, filters: object = None) -> str:
         condition = "True"
