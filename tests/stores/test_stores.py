@@ -23,7 +23,7 @@ A, B = scope_of(ALPHA), scope_of(BETA)
 _LIES_IN: Final = {"trace_sessions": "sessions", "files": "documents", "system_prompts": "prompts"}
 _EMPTIED: Final = {
     store: _LIES_IN.get(store, store)
-    for store in ("conversations", "memory", "vault", "documents", "files", "system_prompts")
+    for store in ("conversations", "memory", "vault", "documents", "files", "system_prompts", "graph")
 }
 each_store = pytest.mark.parametrize("store", USES)
 each_backend = pytest.mark.parametrize("kind", BACKENDS)
@@ -52,7 +52,7 @@ def test_what_one_stores_the_other_does_not_see(tmp_path: Path, store: str, kind
         ids = await use.plant(stores, A, "planted-by-alpha")
         assert "planted-by-alpha" in " ".join(await use.look(stores, A, ids)) or store == "sessions"
         assert await use.look(stores, B, nobodys) == before
-        kinds = ["conv_", "msg_", "mem_", "evt_", "sess_", "file_", "vs_"]
+        kinds = ["conv_", "msg_", "mem_", "evt_", "sess_", "file_", "vs_", "node_", "edge_"]
         missing = [next(kind for kind in kinds if each.startswith(kind)) + "0" * 32 for each in ids]
         assert await use.look(stores, B, ids) == await use.look(stores, B, missing)
         assert house.alarms == []

@@ -28,6 +28,7 @@ from partywall.stores.documents import (
     parse_filter,
 )
 from partywall.stores.fields import Page
+from partywall.stores.graph import Direction, Edge, Graph, Neighbour, Node, Reached
 from partywall.stores.memory import Memory, Note
 from partywall.stores.opening import Stores, open_stores
 from partywall.stores.preferences import Preferences
@@ -41,22 +42,28 @@ __all__ = [
     "Compound",
     "Conversation",
     "Conversations",
+    "Direction",
     "Document",
     "DocumentCollection",
     "Documents",
+    "Edge",
     "Embedder",
     "EmbedderOf",
     "File",
     "Files",
     "Filter",
+    "Graph",
     "Hit",
     "Limits",
     "Memory",
     "Message",
+    "Neighbour",
+    "Node",
     "Note",
     "OnAlarm",
     "Page",
     "Preferences",
+    "Reached",
     "Retrieval",
     "Session",
     "Sessions",
