@@ -170,9 +170,9 @@ OUT_OF_REACH = {
     "request_timeout": "these clients send at once; tests/gateway/test_hostile_input.py",
     "trail_unavailable": "tests/gateway/test_trail_refusal.py",
     "conflict": "no endpoint reaches a store yet; tests/stores/test_stores.py",
-    "store_unavailable": "no endpoint reaches a store yet; tests/stores/test_stores.py",
+    "store_unavailable": "tests/gateway/test_system_prompts.py",
     "tenant_suspended": "tests/gateway/test_suspension.py",
-    "key_unavailable": "while only records are sealed it is a trail_unavailable; tests/platform/test_encryption.py",
+    "key_unavailable": "tests/gateway/test_system_prompts.py",
 }
 
 

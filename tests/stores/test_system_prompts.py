@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from tests.stores.houses import ALPHA, BETA, NOW, House, house_in, scope_of
+from tests.stores.memory_backend import MemoryPartition
 
-from partywall.errors import BadRequest, Missing, PayloadTooLarge
+from partywall.errors import BadRequest, Missing, PayloadTooLarge, StoreUnavailable
 from partywall.stores import SystemPrompt
 from partywall.stores.backends.base import Change
 
@@ -134,6 +135,26 @@ def test_cancelled_at_any_await_it_is_made_or_not(tmp_path: Path, turns: int) ->
         assert [each.version for each in page.items] in ([1], [1, 2])
 
     in_house(tmp_path, body, "sqlite")
+
+
+def test_one_that_is_dropped_at_a_wall_is_not_none(tmp_path: Path) -> None:
+    """A flipped bit is an alarm, and no request goes on as if the tenant had no prompt."""
+
+    async def body(house: House) -> None:
+        prompts = house.stores.system_prompts
+        await prompts.put(A, "speak Latin")
+        partition = house.backend.partition(ALPHA, "prompts")
+        assert isinstance(partition, MemoryPartition)
+        place, row = next(iter(partition.rows.items()))
+        partition.rows[place] = row._replace(sealed=row.sealed[:-1] + bytes([row.sealed[-1] ^ 1]))
+        for ask in (prompts.find, prompts.get):
+            with pytest.raises(StoreUnavailable):
+                await ask(A)
+        assert house.alarms
+        await prompts.clear(A)
+        assert await prompts.find(A) is None
+
+    in_house(tmp_path, body)
 
 
 @pytest.mark.parametrize("bad", ["", " \n\t", None, 7, b"x", "\ud800"], ids=repr)

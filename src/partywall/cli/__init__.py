@@ -29,6 +29,7 @@ _COMMANDS: Final = (
     LazyCommand("keys", "partywall.cli.keys:keys_group", "Look after every tenant's keys, and destroy them."),
     LazyCommand("tenants", "partywall.cli.tenants:tenants_group", "Look after organisations and their keys."),
     LazyCommand("documents", "partywall.cli.documents:documents_group", "Put documents into a tenant's collections."),
+    LazyCommand("prompts", "partywall.cli.prompts:prompts_group", "Look after what a tenant has models told first."),
     LazyCommand("demo", "partywall.cli.demo:demo_command", "Watch two organisations try to get at each other."),
 )
 

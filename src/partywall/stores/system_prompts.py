@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from partywall.errors import BadRequest, Conflict
+from partywall.errors import BadRequest, Conflict, StoreUnavailable
 from partywall.stores.collection import Collection, Drop, DropGroup, Group, Put, StoreChange
 from partywall.stores.fields import ATTEMPTS, Clock, Page, check_text, members, number, pause, text
 from partywall.stores.records import Record
@@ -52,9 +52,14 @@ class SystemPrompts:
         """The tenant's current prompt, or None when it has none.
 
         Raises:
-            KeyUnavailable, StoreUnavailable: it can't be told now.
+            KeyUnavailable, StoreUnavailable: it can't be told now; or what lies in its place was dropped at a wall, for
+                then the tenant has one, and nobody may go on as if it hadn't.
         """
         record = await self._records.find(scope, _CURRENT, _THE_ONE)
+        if record is None and (await self.list_versions(scope, limit=1)).items:
+            record = await self._records.find(scope, _CURRENT, _THE_ONE)  # made meanwhile, with its first version
+            if record is None:
+                raise StoreUnavailable(f"the system prompt of `{scope.tenant}` can't be read, and it has one")
         return None if record is None else _prompt(record)
 
     async def get(self, scope: TenantScope) -> SystemPrompt:
@@ -63,7 +68,10 @@ class SystemPrompts:
         Raises:
             Missing: the tenant has none.
         """
-        return _prompt(await self._records.get(scope, _CURRENT, _THE_ONE))
+        prompt = await self.find(scope)
+        if prompt is None:
+            raise self._records.missing(scope)
+        return prompt
 
     async def put(self, scope: TenantScope, prompt: str) -> SystemPrompt:
         """Make `prompt` the tenant's current one.
