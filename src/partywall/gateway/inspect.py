@@ -19,16 +19,20 @@ from partywall.gateway.wire.shapes import JsonObject, squash
 from partywall.gateway.wire.strip_list import TENANT_FIELDS
 from partywall.policy import Facts
 
-__all__ = ["inspect_body", "inspect_query", "tenant_hints"]
+__all__ = ["inspect_body", "inspect_query", "parsed_json", "tenant_hints"]
 
 _MAX_PARAMETERS: Final = 100
+_LIST: Final = "include[]"
 _SMALL_BYTES: Final = 64 * 1024
 _MAX_CONTAINERS: Final = 200_000
 """Opening brackets in a body, those in text included."""
 
 
 def inspect_query(request: Request) -> dict[str, str]:
-    """The query's parameters. A repeated one is refused: two readers would pick different ones."""
+    """The query's parameters. A repeated one is refused: two readers would pick different ones.
+
+    `include[]` is a list by its name; its values are joined with commas.
+    """
     if not request.query:
         return {}
     try:
@@ -38,6 +42,9 @@ def inspect_query(request: Request) -> dict[str, str]:
     except ValueError as error:
         raise BadRequest(f"query: {error}", public_message="The query string is malformed.") from None
     parameters = dict(pairs)
+    if _LIST in parameters:
+        parameters[_LIST] = ",".join(value for name, value in pairs if name == _LIST)
+        pairs = [pair for pair in pairs if pair[0] != _LIST] + [(_LIST, "")]
     if len(parameters) != len(pairs):
         raise BadRequest("repeated parameter", public_message="A query parameter is repeated.")
     return parameters
@@ -56,7 +63,7 @@ def inspect_body(
     Raises:
         BadRequest: it isn't JSON of this API's shape.
     """
-    body = wire.check_request(_parsed(raw))
+    body = wire.check_request(parsed_json(raw))
     hints = wire.tenant_hints(body)
     if query:
         hints += tenant_hints(query)
@@ -75,7 +82,12 @@ def inspect_body(
     return body, stripped, facts
 
 
-def _parsed(raw: bytes) -> object:
+def parsed_json(raw: bytes) -> object:
+    """The JSON of a body.
+
+    Raises:
+        BadRequest: it is none, or has so many objects that looking at them would hold everybody up.
+    """
     if len(raw) > _SMALL_BYTES and raw.count(b"{") + raw.count(b"[") > _MAX_CONTAINERS:
         # Each costs some hundred bytes of memory and a look: forty times what the client paid to send it.
         raise BadRequest("too many objects", public_message=f"More than {_MAX_CONTAINERS} objects and lists.")

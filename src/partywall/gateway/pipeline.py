@@ -15,8 +15,9 @@ from typing import Final
 
 from partywall.config.routing import Stage
 from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
-from partywall.gateway.endpoints import Guard, find
+from partywall.gateway.endpoints import Act, Endpoint, Guard, find
 from partywall.gateway.exchange import Exchange
+from partywall.gateway.faces import FACES, read_call
 from partywall.gateway.forward import Forwarder, pairs
 from partywall.gateway.http import ClientGone, header_lines
 from partywall.gateway.inspect import inspect_body, inspect_query, tenant_hints
@@ -52,10 +53,12 @@ class Pipeline:
             scope = self._known(exchange)
             if scope is None:
                 scope = await self._authenticate(exchange)
-            api, path, route = place or _place_of(exchange, scope)
+            endpoint, api, path, route = place or _place_of(exchange, scope)
             # 3. What the client asks for, and what it says about itself.
             exchange.query = inspect_query(exchange.request)
-            if api is Api.MODELS:
+            if endpoint.act is not None:
+                await self._act(exchange, scope, route, endpoint, endpoint.act, api, path)
+            elif api is Api.MODELS:
                 await self._models(exchange, scope, route, path)
             else:
                 await self._generate(exchange, scope, route, api, path)
@@ -146,6 +149,34 @@ class Pipeline:
         await self._platform.trail.admit(exchange.record)
         exchange.responder.whole(200, tenant_lines(exchange.id, b"application/json"), body)
 
+    async def _act(
+        self,
+        exchange: Exchange,
+        scope: TenantScope,
+        route: RouteRule | None,
+        endpoint: Endpoint,
+        act: Act,
+        api: Api,
+        path: str,
+    ) -> None:
+        """Do something with what the tenant has stored. The steps are those of `_generate`, without an upstream."""
+        request = exchange.request
+        call = await read_call(exchange, scope, endpoint, api, path, self._platform)
+        # 4. Policy.
+        facts = Facts(request.method, path, api, None, request.header_map, tenant_hints=tuple(call.hints))
+        decision = decide(exchange.serving.snapshot.rules, scope, route, facts)
+        exchange.decided(decision)
+        require(decision)
+        # 5. No trail, no data.
+        await self._platform.trail.admit(exchange.record)
+        # 6. The store. 7. The answer, which is this tenant's own.
+        told = await FACES[act](call)
+        decision.note("stores", Stage.PRE_RESPONSE, Verdict.ALLOW, told.done)
+        exchange.responder.whole(200, tenant_lines(exchange.id, told.content_type), told.body)
+        # 8. The record says how it ended.
+        exchange.finish(200, "completed")
+        self._complete(exchange)
+
     async def _refuse(self, exchange: Exchange, error: PartywallError) -> None:
         """Record the refusal, then tell the client; it is refused whether or not that can be recorded."""
         exchange.request.unwatch()
@@ -188,8 +219,8 @@ class Pipeline:
         self._platform.trail.complete(exchange.record)
 
 
-_Place = tuple[Api, str, RouteRule | None]
-"""An API, the path of its endpoint, and the document's route that leads there."""
+_Place = tuple[Endpoint, Api, str, RouteRule | None]
+"""A tenant's endpoint, its API and path, and the document's route that leads there."""
 
 
 def _place_of_all(exchange: Exchange) -> _Place | None:
@@ -198,7 +229,7 @@ def _place_of_all(exchange: Exchange) -> _Place | None:
         return None
     # The endpoints are the same for everybody, so an unknown path may be called unknown to anybody.
     path = exchange.request.path
-    return _endpoint(exchange, path), path, None
+    return *_endpoint(exchange, path), path, None
 
 
 def _place_of(exchange: Exchange, scope: TenantScope) -> _Place:
@@ -214,17 +245,17 @@ def _place_of(exchange: Exchange, scope: TenantScope) -> _Place:
     )
     path = request.path if route is None else route.endpoint_path(request.path)
     exchange.record.route = None if route is None else route.name
-    return _endpoint(exchange, path), path, route
+    return *_endpoint(exchange, path), path, route
 
 
-def _endpoint(exchange: Exchange, path: str) -> Api:
-    """The API behind `path`; anything but a listed endpoint of a tenant's is not found."""
+def _endpoint(exchange: Exchange, path: str) -> tuple[Endpoint, Api]:
+    """The tenant's endpoint behind `path`; anything else is not found."""
     endpoint = find(exchange.request.method, path)
     if endpoint.guard is not Guard.TENANT or endpoint.api is None:
         raise NotFound(f"`{path}` is not a tenant's endpoint")
     exchange.api = endpoint.api
-    exchange.record.endpoint = endpoint.api
-    return endpoint.api
+    exchange.record.endpoint = endpoint.act or endpoint.api
+    return endpoint, endpoint.api
 
 
 def _dialect(exchange: Exchange) -> Api:

@@ -9,11 +9,13 @@ the data directory (docs/threats.md).
 """
 
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
-from partywall.stores.conversations import Conversation, Conversations, Message
+from partywall.stores.conversations import Conversation, Conversations
 from partywall.stores.fields import Page
+from partywall.stores.items import Item, Message
 from partywall.stores.memory import Memory, Note
 from partywall.stores.opening import Stores, open_stores
 from partywall.stores.preferences import Preferences
+from partywall.stores.responses import Responses, StoredResponse
 from partywall.stores.sessions import Session, Sessions
 from partywall.stores.trace_sessions import TraceEvent, TraceSession, TraceSessions
 from partywall.stores.vault import StoredTool, Vault
@@ -21,14 +23,17 @@ from partywall.stores.vault import StoredTool, Vault
 __all__ = [
     "Conversation",
     "Conversations",
+    "Item",
     "Memory",
     "Message",
     "Note",
     "OnAlarm",
     "Page",
     "Preferences",
+    "Responses",
     "Session",
     "Sessions",
+    "StoredResponse",
     "StoredTool",
     "Stores",
     "TraceEvent",

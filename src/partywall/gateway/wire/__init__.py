@@ -38,6 +38,7 @@ WIRES: Final[Mapping[Api, Wire]] = MappingProxyType(
         Api.RESPONSES: ResponsesWire(),
         Api.MESSAGES: MessagesWire(),
         Api.MODELS: OpenAIWire(Api.MODELS),
+        Api.CONVERSATIONS: OpenAIWire(Api.CONVERSATIONS),
     }
 )
 """The wire of each API."""

@@ -16,3 +16,4 @@ class Api(StrEnum):
     RESPONSES = "responses"
     MESSAGES = "messages"
     MODELS = "models"
+    CONVERSATIONS = "conversations"

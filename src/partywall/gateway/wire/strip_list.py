@@ -173,6 +173,7 @@ DOCUMENTED: Final[Mapping[Api, frozenset[str]]] = MappingProxyType(
             """
         ),
         Api.MODELS: frozenset(),
+        Api.CONVERSATIONS: _words("items metadata"),
     }
 )
 """Per API, the documented fields that aren't stripped by name: the fast path, since most requests have no others."""
