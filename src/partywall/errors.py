@@ -43,6 +43,7 @@ __all__ = [
     "SealBroken",
     "StoreUnavailable",
     "TenantMismatch",
+    "TenantSuspended",
     "ToolDenied",
     "TrailUnavailable",
     "UpstreamRejected",
@@ -156,6 +157,13 @@ class TenantMismatch(Denied):
 
     code = "tenant_mismatch"
     public_message = "The request names a tenant that the credential does not belong to."
+
+
+class TenantSuspended(Denied):
+    """The credential holds, and its tenant is suspended."""
+
+    code = "tenant_suspended"
+    public_message = "This organisation is suspended. Whoever runs the platform can tell why."
 
 
 class ToolDenied(Denied):

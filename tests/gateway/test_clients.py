@@ -171,6 +171,7 @@ OUT_OF_REACH = {
     "trail_unavailable": "tests/gateway/test_trail_refusal.py",
     "conflict": "no endpoint reaches a store yet; tests/stores/test_stores.py",
     "store_unavailable": "no endpoint reaches a store yet; tests/stores/test_stores.py",
+    "tenant_suspended": "tests/gateway/test_suspension.py",
     "key_unavailable": "while only records are sealed it is a trail_unavailable; tests/platform/test_encryption.py",
 }
 

@@ -8,7 +8,15 @@ import pytest
 from tests.policy.documents import rules, scope
 
 from partywall.config.routing import Stage
-from partywall.errors import MissingIdentity, ModelDenied, PartywallError, RegionDenied, TenantMismatch, ToolDenied
+from partywall.errors import (
+    Denied,
+    MissingIdentity,
+    ModelDenied,
+    PartywallError,
+    RegionDenied,
+    TenantMismatch,
+    ToolDenied,
+)
 from partywall.policy import Decision, Facts, Rules, decide, require, visible_targets
 from partywall.tenancy import CredentialKind, TenantScope
 from partywall.trail import Verdict
@@ -255,3 +263,20 @@ def test_require_raises_the_refusal() -> None:
     made = rules(consumer_groups=GROUPS, providers=TARGETS)
     with pytest.raises(TenantMismatch):
         require(decided(made, scope("alpha"), facts(tenant_hints=("beta",))))
+
+
+class TestOperators:
+    """Nobody's credential is behind an operator's scope, so no rule can say what it may ask for."""
+
+    def test_an_operators_scope_makes_no_request(self) -> None:
+        made = rules(consumer_groups=GROUPS, providers=TARGETS)
+        for tenant in ("alpha", "beta"):
+            assert decided(made, scope(tenant), facts()).refusal is None
+            decision = decided(made, scope(tenant, kind=CredentialKind.OPERATOR), facts())
+            assert type(decision.refusal) is Denied
+            assert decision.targets == ()
+
+    def test_without_a_group_no_target_is_reached(self) -> None:
+        made = rules(consumer_groups={"groups": [{"name": "alpha"}, {"name": "beta"}]}, providers=TARGETS)
+        assert len(visible_targets(made, scope("alpha"), None)) == 2
+        assert visible_targets(made, scope("alpha", "no-group"), None) == []

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from tests.stores.houses import ALPHA, BETA, House, house_in, scope_of
+from tests.stores.houses import ALPHA, BACKENDS, BETA, House, house_in, scope_of
 
 from partywall.errors import BadRequest, Conflict, Missing
 from partywall.tenancy import TenantScope
@@ -183,10 +183,11 @@ LESSONS: list[Callable[[Subject], Awaitable[None]]] = [
 each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.__name__)
 
 
+@pytest.mark.parametrize("kind", BACKENDS)
 @each_lesson
-def test_ours_holds(tmp_path: Path, lesson: Callable[[Subject], Awaitable[None]]) -> None:
+def test_ours_holds(tmp_path: Path, lesson: Callable[[Subject], Awaitable[None]], kind: str) -> None:
     async def main() -> None:
-        async with house_in(tmp_path) as house:
+        async with house_in(tmp_path, kind) as house:
             await lesson(Ours(house))
             assert house.alarms == []
 

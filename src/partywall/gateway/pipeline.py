@@ -22,7 +22,6 @@ from partywall.gateway.forward import Forwarder, pairs
 from partywall.gateway.http import ClientGone, header_lines
 from partywall.gateway.inspect import inspect_body, inspect_query, tenant_hints
 from partywall.gateway.models import model_answer
-from partywall.gateway.providers import Salts
 from partywall.gateway.relay import relay, tenant_lines
 from partywall.gateway.wire import WIRES, Api
 from partywall.gateway.wire.streaming import ask_for_usage
@@ -30,6 +29,7 @@ from partywall.platform import Platform
 from partywall.policy import Facts, RouteRule, decide, require
 from partywall.tenancy import TenantId, TenantScope
 from partywall.trail import Verdict
+from partywall.upstream.providers import Salts
 
 __all__ = ["Pipeline"]
 

@@ -1,8 +1,9 @@
 """The way out: an upstream's answer, checked and released to the client.
 
-Promises: an answer whose tools are restricted is released only after each tool it calls was allowed, streamed or not,
-and then in the form that was inspected; a stream always ends in a terminal event, ours if the upstream's is missing;
-nothing of the upstream's headers is passed on but the content type.
+Promises: nothing goes out to a tenant that was suspended meanwhile; an answer whose tools are restricted is released
+only after each tool it calls was allowed, streamed or not, and then in the form that was inspected; a stream always
+ends in a terminal event, ours if the upstream's is missing; nothing of the upstream's headers is passed on but the
+content type.
 
 Doesn't promise: to hold a whole stream. Events go out as they come, but for those of a tool call without a name yet.
 """
@@ -61,6 +62,7 @@ async def _whole(exchange: Exchange, wire: Wire, answer: Answer, decision: Decis
     if decision.answer_tools is not None:
         _check(decision, wire.tool_names_in_answer(parsed))
         body = _again(orjson.dumps, parsed)
+    exchange.require_standing()
     exchange.responder.whole(200, tenant_lines(exchange.id, b"application/json"), body)
     return wire.usage(parsed)
 
@@ -93,6 +95,7 @@ class _Stream:
         splitter = SseSplitter()
         responder.start(200, tenant_lines(self._exchange.id, b"text/event-stream; charset=utf-8"))
         async for chunk in answer.chunks():
+            self._exchange.require_standing()
             await self._pass_on(splitter.feed(chunk))
         await self._pass_on(splitter.flush())
         if self._watch is not None:

@@ -28,6 +28,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from partywall.config import Document, load
 from partywall.config.encryption import AwsKmsConfig, BusinessHours, Encryption, TenantRoot, VaultAuth, VaultConfig
 from partywall.config.providers import SecretKeyRef
+from partywall.config.secret_refs import SecretRef, SecretResolver
 from partywall.errors import ConfigError, KeyUnavailable, PartywallError, SealBroken
 from partywall.keys import (
     PLATFORM,
@@ -47,7 +48,6 @@ from partywall.keys import (
 from partywall.keys import BusinessHours as Hours
 from partywall.keys import VaultAuth as Login
 from partywall.platform.remembered import remembered_keys_dir
-from partywall.platform.secrets import SecretRef, SecretResolver
 from partywall.tenancy import Secret, TenantId
 
 __all__ = ["Encrypted", "open_keys", "serving_keys"]

@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Final
 
 from partywall.errors import ConfigError
-from partywall.identity import Headers
+from partywall.identity import Headers, acting_for
 from partywall.keys import KeyRing
 from partywall.platform.encryption import serving_keys
 from partywall.platform.remembered import remember_document
 from partywall.platform.salts import Salter
 from partywall.platform.snapshot import Snapshot
 from partywall.platform.source import Source
+from partywall.platform.standing import Standing
+from partywall.platform.tenants import Tenants
 from partywall.stores import Conversations, Memory, Preferences, Stores, Vault, WallAlarm, open_stores
-from partywall.tenancy import TenantScope
+from partywall.tenancy import TenantScope, parse_tenant_id
 from partywall.trail import Trail
 
 __all__ = ["Platform"]
@@ -45,6 +47,7 @@ class Platform:
         source: Source,
         keys: KeyRing | None,
         stores: Stores | None,
+        standing: Standing,
     ) -> None:
         self.snapshot = snapshot
         self.trail = trail
@@ -53,6 +56,10 @@ class Platform:
         self.keys = keys
         """Every tenant's keys; None for a document without `encryption`."""
         self._stores = stores
+        self.standing = standing
+        """Who is suspended, for the path of every request."""
+        self.tenants = Tenants(standing, lambda: self.snapshot.tenants, self.acting_for, stores)
+        """Whom the document names, and suspending them."""
         self.reload_error: str | None = None
         """Why the newest document on disk is not the one that serves; None when it is."""
         self._listeners: list[Callable[[Snapshot], None]] = []
@@ -88,7 +95,8 @@ class Platform:
                 stores = await opened.enter_async_context(open_stores(directory, keys, on_alarm=_log_alarm))
             trail = Trail.open(directory, durability=snapshot.server.trail_durability, seals=seals)
             opened.push_async_callback(trail.aclose)
-            platform = cls(snapshot, trail, Salter.open(directory), source, keys, stores)
+            standing = await asyncio.to_thread(Standing.open, directory)
+            platform = cls(snapshot, trail, Salter.open(directory), source, keys, stores, standing)
             opened.push_async_callback(platform._let_go)
             await asyncio.to_thread(remember_document, directory, source.path, keys_dir=keys_dir)
             yield platform
@@ -137,8 +145,32 @@ class Platform:
             MissingIdentity: there is no credential.
             InvalidCredential: there is one, and it doesn't verify.
             TenantMismatch: a header names another tenant than the credential does.
+            TenantSuspended: the tenant is suspended.
+            StoreUnavailable: nobody can tell whether it is.
         """
-        return await self.snapshot.authenticator.authenticate(headers)
+        scope = await self.snapshot.authenticator.authenticate(headers)
+        self.standing.require_active(scope.tenant)
+        return scope
+
+    @asynccontextmanager
+    async def acting_for(
+        self, tenant: str, *, who: str, action: str, why: str, user: str | None = None
+    ) -> AsyncIterator[TenantScope]:
+        """An operator's scope of `tenant`, for the length of the block: see `identity.operators`.
+
+        `who` is the operator, `action` what is done, `why` the reason; all three stand in the tenant's own records
+        before the scope is made. A suspended tenant can be acted for, or nobody could look after it.
+
+        Raises:
+            ConfigError: the document names no such tenant; or a word is empty, too long or doesn't print.
+            InvalidTenantId: it is no tenant's id.
+            TrailUnavailable: it can't be recorded, so it isn't done.
+        """
+        name = parse_tenant_id(tenant)
+        if name not in self.snapshot.tenants:
+            raise ConfigError(f"{self.source.path}: names no tenant `{name}`")
+        async with acting_for(self.trail, name, who=who, action=action, why=why, user=user) as scope:
+            yield scope
 
     def on_reload(self, listener: Callable[[Snapshot], None]) -> None:
         """Call `listener` with each new snapshot, before it serves. It may raise `ConfigError` to refuse it."""

@@ -33,6 +33,8 @@ class Snapshot:
 
     digest: str
     """SHA-256 of the document's bytes, hex: which version decided."""
+    tenants: frozenset[TenantId]
+    """Every tenant that the document names."""
     rules: Rules
     authenticator: Authenticator
     targets: Mapping[str, Target]
@@ -62,6 +64,7 @@ def compile_snapshot(document: Document, digest: str, source: Path) -> Snapshot:
         raise ConfigError(f"{source}: {'.'.join(map(str, fault.path))}: {fault.message} [{fault.rule}]")
     return Snapshot(
         digest=digest,
+        tenants=frozenset(map(TenantId, document.tenant_ids())),
         rules=Rules(document),
         authenticator=Authenticator(_identity(document, source.parent)),
         targets={target.id: target for target in document.providers.targets},

@@ -31,7 +31,7 @@ from partywall.policy.tools import ToolTest
 from partywall.tenancy import CredentialKind, TenantScope
 from partywall.trail import PolicyResult, Verdict
 
-__all__ = ["Decision", "decide", "require", "visible_targets"]
+__all__ = ["Decision", "decide", "permitted_target", "require", "visible_targets"]
 
 _MAX_CHOICES: Final = 8192
 _PRE_REQUEST: Final = Stage.PRE_REQUEST
@@ -92,6 +92,10 @@ def require(decision: Decision) -> None:
 def decide(rules: Rules, scope: TenantScope, route: RouteRule | None, facts: Facts) -> Decision:
     """Decide about one request before it goes anywhere."""
     decision = Decision()
+    if scope.credential_kind is CredentialKind.OPERATOR:
+        # It was made without any credential of the tenant's; no rule says what it could ask a model for.
+        decision.refuse("agreement", _PRE_REQUEST, Denied("an operator's scope makes no requests"))
+        return decision
     group = rules.group(scope)
     if not _agrees(rules, scope, facts, decision):
         return decision
@@ -118,6 +122,21 @@ def visible_targets(rules: Rules, scope: TenantScope, route: RouteRule | None) -
         and (tenant.regions is None or target.region in tenant.regions)
         and (target.zero_data_retention or not tenant.require_zero_data_retention)
     ]
+
+
+def permitted_target(rules: Rules, scope: TenantScope, target_id: str) -> TargetRule:
+    """The target of that id, if texts of this scope may go there outside a request: to be embedded, say.
+
+    Everything counts that may count for a chat: whose it is, its region, what its vendor promised.
+
+    Raises:
+        Denied: it may not, or there is none.
+    """
+    applies = rules.plan(rules.group(scope), None).data_routing is not None
+    target = next((each for each in visible_targets(rules, scope, None) if each.id == target_id), None)
+    if target is None or not _promised(rules, rules.tenant(scope.tenant), target, routing_applies=applies):
+        raise ModelDenied(f"`{scope.tenant}` may not send texts to `{target_id}`")
+    return target
 
 
 # -- Agreement ---

@@ -18,8 +18,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.shapes import squash
+from partywall.upstream.api import Api
 
 __all__ = ["DOCUMENTED", "STRIP_LIST", "STRIP_PREFIXES", "TENANT_FIELDS"]
 
