@@ -24,6 +24,7 @@ import partywall.gateway
 from partywall.gateway.endpoints import ENDPOINTS, Act, Endpoint, Guard
 from partywall.gateway.faces import FACES
 from partywall.gateway.wire import Api
+from partywall.stores import StoredResponse
 from partywall.trail import DecisionRecord
 
 OF_TENANTS = [e for e in ENDPOINTS if e.guard is Guard.TENANT]
@@ -91,7 +92,9 @@ async def stored(running: Session, tenant: str) -> dict[str, str]:
     scope = await platform.authenticate(headers_of(tenant))
     conversation = await platform.conversations.create(scope, items=[ITEM])
     page = await platform.conversations.items(scope, conversation.id)
-    return {"conversation_id": conversation.id, "item_id": page.items[0].id}
+    answer = StoredResponse(platform.stores.responses.new_id(), 1.0, None, {"object": "response"}, (), scope.tenant)
+    await platform.stores.responses.keep(scope, answer)
+    return {"conversation_id": conversation.id, "item_id": page.items[0].id, "response_id": answer.id}
 
 
 def call(
@@ -407,7 +410,7 @@ def test_an_id_in_a_path_may_be_escaped(alive: Session) -> None:
         assert (reply.status, reply.json["error"]["message"]) == (404, "The model does not exist.")
 
 
-WORDS = "v1 admin models config chat completions healthz .. . tenant %61dmin conversations items"
+WORDS = "v1 admin models config chat completions healthz .. . tenant %61dmin conversations items responses"
 segments = st.sampled_from([*WORDS.split(), ""])
 WITH_IDS = [re.compile(re.sub(r"\{\w+\}", "[^/]+", e.path)) for e in ENDPOINTS if "{" in e.path]
 free_text = st.text(st.characters(codec="utf-8"), max_size=8)

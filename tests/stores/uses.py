@@ -87,8 +87,8 @@ async def _look_conversations(stores: Stores, scope: TenantScope, ids: list[str]
 async def _plant_responses(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
     made = []
     for _ in NAMES:
-        said = stores.conversations.new_items([{"type": "message", "role": "user", "content": mark}])
-        response = StoredResponse(stores.responses.new_id(), 1.0, None, {"output": mark}, said)
+        said = stores.conversations.new_items(scope, [{"type": "message", "role": "user", "content": mark}])
+        response = StoredResponse(stores.responses.new_id(), 1.0, None, {"output": mark}, said, scope.tenant)
         await stores.responses.keep(scope, response)
         made += [response.id, said[0].id]
     return made

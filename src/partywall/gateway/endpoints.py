@@ -39,6 +39,9 @@ class Act(StrEnum):
     ITEM_LIST = "conversations.items.list"
     ITEM_RETRIEVE = "conversations.items.retrieve"
     ITEM_DELETE = "conversations.items.delete"
+    RESPONSE_RETRIEVE = "responses.retrieve"
+    RESPONSE_DELETE = "responses.delete"
+    RESPONSE_INPUT = "responses.input_items.list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ def _stored(path: str, method: str, api: Api, act: Act) -> Endpoint:
     return Endpoint(path, method, Guard.TENANT, api, act)
 
 
+_RESPONSE: Final = "/v1/responses/{response_id}"
 _CONVERSATIONS: Final = "/v1/conversations"
 _CONVERSATION: Final = "/v1/conversations/{conversation_id}"
 _ITEMS: Final = "/v1/conversations/{conversation_id}/items"
@@ -75,6 +79,9 @@ ENDPOINTS: Final = (
     Endpoint("/v1/messages", "POST", Guard.TENANT, Api.MESSAGES),
     Endpoint("/v1/models", "GET", Guard.TENANT, Api.MODELS),
     Endpoint("/v1/models/", "GET", Guard.TENANT, Api.MODELS),
+    _stored(_RESPONSE, "GET", Api.RESPONSES, Act.RESPONSE_RETRIEVE),
+    _stored(_RESPONSE, "DELETE", Api.RESPONSES, Act.RESPONSE_DELETE),
+    _stored("/v1/responses/{response_id}/input_items", "GET", Api.RESPONSES, Act.RESPONSE_INPUT),
     _stored(_CONVERSATIONS, "POST", Api.CONVERSATIONS, Act.CONVERSATION_CREATE),
     _stored(_CONVERSATION, "GET", Api.CONVERSATIONS, Act.CONVERSATION_RETRIEVE),
     _stored(_CONVERSATION, "POST", Api.CONVERSATIONS, Act.CONVERSATION_UPDATE),

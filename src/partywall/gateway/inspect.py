@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from partywall.errors import BadRequest
+from partywall.gateway.context.asked import Asked, take_asked
 from partywall.gateway.http import Request
 from partywall.gateway.wire import Wire
 from partywall.gateway.wire.shapes import JsonObject, squash
@@ -56,14 +57,17 @@ def tenant_hints(parameters: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def inspect_body(
-    raw: bytes, request: Request, wire: Wire, path: str, query: Mapping[str, str]
-) -> tuple[JsonObject, tuple[str, ...], Facts]:
+    raw: bytes, request: Request, wire: Wire, path: str, query: Mapping[str, str], *, stores: bool
+) -> tuple[JsonObject, tuple[str, ...], Facts, Asked | None]:
     """Parse and check a body: cleaned of what clients don't decide, the names of that, and what was learnt from it.
+
+    And what it asks of what its tenant has stored, if there are `stores`.
 
     Raises:
         BadRequest: it isn't JSON of this API's shape.
     """
     body = wire.check_request(parsed_json(raw))
+    asked = take_asked(wire.api, body, stores=stores)
     hints = wire.tenant_hints(body)
     if query:
         hints += tenant_hints(query)
@@ -79,7 +83,7 @@ def inspect_body(
         chooses_tools=isinstance(body.get("tool_choice"), dict),
         tenant_hints=tuple(hints),
     )
-    return body, stripped, facts
+    return body, stripped, facts, asked
 
 
 def parsed_json(raw: bytes) -> object:

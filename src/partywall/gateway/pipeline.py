@@ -15,6 +15,7 @@ from typing import Final
 
 from partywall.config.routing import Stage
 from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
+from partywall.gateway.context.composing import compose
 from partywall.gateway.endpoints import Act, Endpoint, Guard, find
 from partywall.gateway.exchange import Exchange
 from partywall.gateway.faces import FACES, read_call
@@ -99,7 +100,10 @@ class Pipeline:
             raw = await exchange.request.body(
                 limit_bytes=server.max_body_bytes, timeout_seconds=server.body_timeout_seconds
             )
-        body, stripped, facts = inspect_body(raw, exchange.request, wire, path, exchange.query)
+        stores = self._platform.stores_or_none
+        body, stripped, facts, asked = inspect_body(
+            raw, exchange.request, wire, path, exchange.query, stores=stores is not None
+        )
         record.model, record.streamed = facts.model, body.get("stream") is True
         # 4. Policy: agreement, the effective chain, the targets that this tenant may use.
         decision = decide(serving.snapshot.rules, scope, route, facts)
@@ -113,19 +117,24 @@ class Pipeline:
         if not targets:
             raise ModelDenied(f"no target for the model speaks `{api}`")
         record.upstream = targets[0][1].id
-        # 5. No trail, no data: the decision is on disk before anything leaves for an upstream.
+        # 5. What its tenant stored and the request goes on with, from its own stores.
+        turn = None
+        if asked is not None:
+            limit = server.max_body_bytes
+            turn = await compose(scope, stores, wire, body, asked, decision, limit_bytes=limit)
+        # 6. No trail, no data: the decision is on disk before anything leaves for an upstream.
         await self._platform.trail.admit(record)
-        # 6. The upstream, with its own credential and this tenant's salts; given up when the client hangs up.
+        # 7. The upstream, with its own credential and this tenant's salts; given up when the client hangs up.
         exchange.request.watch()
         hide_usage = ask_for_usage(api, body)
         salts = self._made_salts.get(scope.tenant) or self._salts(scope.tenant)
         answer, record.upstream = await self._forwarder.send(scope, exchange, api, body, salts, targets)
-        # 7. The answer, checked on its way out.
+        # 8. The answer, checked on its way out, and kept before its end if it is to be kept.
         try:
-            usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage)
+            usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage, turn=turn)
         finally:
             answer.abort()
-        # 8. The record says how it ended.
+        # 9. The record says how it ended.
         exchange.finish(200, "completed", usage)
         self._complete(exchange)
 
@@ -167,13 +176,13 @@ class Pipeline:
         decision = decide(exchange.serving.snapshot.rules, scope, route, facts)
         exchange.decided(decision)
         require(decision)
-        # 5. No trail, no data.
+        # 6. No trail, no data.
         await self._platform.trail.admit(exchange.record)
-        # 6. The store. 7. The answer, which is this tenant's own.
+        # 7. The store. 8. The answer, which is this tenant's own.
         told = await FACES[act](call)
         decision.note("stores", Stage.PRE_RESPONSE, Verdict.ALLOW, told.done)
         exchange.responder.whole(200, tenant_lines(exchange.id, told.content_type), told.body)
-        # 8. The record says how it ended.
+        # 9. The record says how it ended.
         exchange.finish(200, "completed")
         self._complete(exchange)
 

@@ -33,6 +33,7 @@ from partywall.stores.fields import (
 from partywall.stores.items import Item, Message, item_body, item_of, message_of, new_item
 from partywall.stores.records import Record
 from partywall.stores.sessions import Sessions
+from partywall.stores.walls import authorise
 from partywall.tenancy import TenantScope
 
 __all__ = ["Conversation", "Conversations"]
@@ -83,7 +84,7 @@ class Conversations:
         """
         if own_id is not None:
             _check_own(own_id)
-        made = self.new_items(items)
+        made = self.new_items(scope, items)
         head = replace(self._new(own_id), metadata=check_metadata(metadata), messages=len(made))
         changes = [*_beginning(scope, head), *(_added(head.id, item) for item in made)]
         if not await self._records.commit(scope, changes):
@@ -137,7 +138,7 @@ class Conversations:
             BadRequest, PayloadTooLarge: no items, or an item that is none or too large.
             QuotaExceeded, Conflict: as `append`.
         """
-        made = self.new_items(items)
+        made = self.new_items(scope, items)
         if not made:
             raise BadRequest("there is nothing to add")
         await self.append_made(scope, conversation_id, made)
@@ -153,7 +154,7 @@ class Conversations:
 
         await self._append(scope, conversation_id, added, count=len(items), begins=False)
 
-    def new_items(self, items: Sequence[Mapping[str, object]]) -> tuple[Item, ...]:
+    def new_items(self, scope: TenantScope, items: Sequence[Mapping[str, object]]) -> tuple[Item, ...]:
         """Items as they would be kept, with their ids.
 
         Raises:
@@ -161,8 +162,9 @@ class Conversations:
         """
         if len(items) > _MOST_AT_ONCE:
             raise BadRequest(f"at most {_MOST_AT_ONCE} items are added at once")
+        authorise(scope)
         now = self._clock()
-        return tuple(new_item(item, created=now) for item in items)
+        return tuple(new_item(scope, item, created=now) for item in items)
 
     async def get(self, scope: TenantScope, conversation_id: str) -> Conversation:
         """The conversation.

@@ -17,8 +17,9 @@ import orjson
 from partywall.errors import BadRequest, PayloadTooLarge
 from partywall.stores.fields import check_word, members, new_id, number, text
 from partywall.stores.records import Record
+from partywall.tenancy import TenantId, TenantScope
 
-__all__ = ["Item", "Message", "item_body", "item_of", "message_of", "new_item"]
+__all__ = ["Item", "Message", "id_for", "item_body", "item_of", "message_of", "new_item"]
 
 _LARGEST_ITEM_BYTES: Final = 2 * 2**20
 _MESSAGE: Final = "message"
@@ -30,7 +31,8 @@ _KINDS: Final = {
     "function_call_output": "fco",
     "reasoning": "rs",
 }
-"""How ids of items begin; others with `item`."""
+"""How ids of items begin."""
+_ANY: Final = "item"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Item:
     created: float
     body: Mapping[str, object]
     """What it says, `type` included and `id` left out: JSON, not to be changed."""
+    tenant: TenantId
+    """Whose it is, by the word of the record that it was read from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +59,8 @@ class Message:
     created: float
 
 
-def new_item(body: Mapping[str, object], *, created: float) -> Item:
-    """A new item with a fresh id.
+def new_item(scope: TenantScope, body: Mapping[str, object], *, created: float) -> Item:
+    """A new item of the scope's tenant, with a fresh id.
 
     Raises:
         BadRequest: it has no type, or is no JSON.
@@ -76,7 +80,13 @@ def new_item(body: Mapping[str, object], *, created: float) -> Item:
     if size > _LARGEST_ITEM_BYTES:
         message = f"An item has more than {_LARGEST_ITEM_BYTES} bytes."
         raise PayloadTooLarge(f"an item has {size} bytes", public_message=message)
-    return Item(new_id(_KINDS.get(kind, "item")), created, kept)
+    return Item(id_for(kept), created, kept, scope.tenant)
+
+
+def id_for(body: Mapping[str, object]) -> str:
+    """A fresh id for an item, which begins as its type has it."""
+    kind = body.get("type")
+    return new_id(_KINDS.get(kind, _ANY) if isinstance(kind, str) else _ANY)
 
 
 def item_body(item: Item) -> dict[str, object]:
@@ -88,7 +98,7 @@ def item_of(record: Record) -> Item:
     """The item that `record` holds, whichever way it was kept."""
     body = members(record.body)
     if "item" in body:
-        return Item(record.id, number(body, "created"), members(body["item"]))
+        return Item(record.id, number(body, "created"), members(body["item"]), record.tenant)
     role = text(body, "role")
     part: dict[str, object] = {
         "type": "output_text" if role == "assistant" else "input_text",
@@ -97,7 +107,7 @@ def item_of(record: Record) -> Item:
     if role == "assistant":
         part["annotations"] = []
     said: dict[str, object] = {"type": _MESSAGE, "role": role, "status": "completed", "content": [part]}
-    return Item(record.id, number(body, "created"), said)
+    return Item(record.id, number(body, "created"), said, record.tenant)
 
 
 def message_of(record: Record) -> Message:

@@ -19,7 +19,8 @@ from partywall.stores.collection import Collection, Drop, Group, Put, StoreChang
 from partywall.stores.conversations import Conversations
 from partywall.stores.fields import Clock, check_word, members, new_id, number, owner_of, text
 from partywall.stores.items import Item
-from partywall.tenancy import TenantScope
+from partywall.stores.records import Record
+from partywall.tenancy import TenantId, TenantScope
 
 __all__ = ["Responses", "StoredResponse"]
 
@@ -39,6 +40,8 @@ class StoredResponse:
     """As its client was given it: JSON, not to be changed."""
     input: tuple[Item, ...]
     """What was said for it, without what went before."""
+    tenant: TenantId
+    """Whose it is, by the word of the record that it was read from."""
 
 
 class Responses:
@@ -103,7 +106,7 @@ class Responses:
         body = members(head.body)
         previous = None if body.get("previous") is None else text(body, "previous")
         return StoredResponse(
-            head.id, number(body, "created"), previous, members(body.get("answer")), _items(members(said.body))
+            head.id, number(body, "created"), previous, members(body.get("answer")), _items(said), head.tenant
         )
 
     async def delete(self, scope: TenantScope, response_id: str) -> None:
@@ -118,12 +121,14 @@ class Responses:
             raise self._records.missing(scope)
 
 
-def _items(body: Mapping[str, object]) -> tuple[Item, ...]:
-    kept = body.get("items")
+def _items(record: Record) -> tuple[Item, ...]:
+    kept = members(record.body).get("items")
     if type(kept) is not list:
         raise StoreUnavailable("what was said for an answer is something else than this version writes")
     found = [members(each) for each in kept]
-    return tuple(Item(text(each, "id"), number(each, "created"), members(each.get("item"))) for each in found)
+    return tuple(
+        Item(text(each, "id"), number(each, "created"), members(each.get("item")), record.tenant) for each in found
+    )
 
 
 def _heads(scope: TenantScope) -> Group:

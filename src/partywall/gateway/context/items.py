@@ -1,18 +1,20 @@
 """Items of a conversation between a client, its tenant's store and a model.
 
-Promises: a client's item is kept with its members as they came; nothing is kept that points into a vendor's account.
+Promises: a client's item is kept with its members as they came; nothing is kept at a client's word that points into a
+vendor's account, and nothing that does is sent to a model, whoever wrote it. No id of ours is sent either.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from partywall.errors import PartywallError
 from partywall.gateway.wire import Api, JsonObject
-from partywall.gateway.wire.shapes import malformed
+from partywall.gateway.wire.shapes import malformed, objects
 from partywall.gateway.wire.upstream_state import refuse_upstream_state
 from partywall.stores import Item
 
-__all__ = ["kept_items", "shown_item"]
+__all__ = ["items_of_input", "kept_items", "sent_item", "shown_item", "text_part", "without_ids"]
 
 _ROLES: Final = frozenset({"assistant", "critic", "developer", "discriminator", "system", "tool", "unknown", "user"})
 _TYPES: Final = frozenset(
@@ -68,6 +70,51 @@ def shown_item(item: Item, *, with_results: bool) -> JsonObject:
     if shown.get("type") == "file_search_call" and not with_results:
         shown["results"] = None
     return shown
+
+
+def items_of_input(said: object) -> list[JsonObject]:
+    """The `input` of a request as items to be kept; what is no item is left to the model's API to refuse."""
+    if isinstance(said, str):
+        return [_message({"role": "user", "content": said}, "input")]
+    items: list[JsonObject] = []
+    for item in said if isinstance(said, list) else ():
+        if not isinstance(item, dict):
+            continue
+        content = item.get("content")
+        if "role" in item and isinstance(content, str):
+            item = {**item, "content": [text_part(str(item["role"]), content)]}
+        items.append({"type": "message", "status": "completed", **item} if "type" not in item else item)
+    return items
+
+
+def without_ids(said: object) -> object:
+    """The `input` of a request without the ids of its items, which are ours and mean nothing elsewhere."""
+    if not isinstance(said, list):
+        return said
+    return [
+        {name: value for name, value in item.items() if name != "id"}
+        if isinstance(item, dict) and "id" in item
+        else item
+        for item in said
+    ]
+
+
+def sent_item(item: Item) -> JsonObject | None:
+    """A stored item as a model is sent it; None for one that means nothing to it, or points into an account."""
+    sent = dict(item.body)
+    if sent.get("type") == "file_search_call":
+        return None
+    if sent.get("type") == "message":
+        sent["content"] = [_without_sources(part) for part in objects(sent.get("content"))]
+    try:
+        refuse_upstream_state(Api.RESPONSES, {"input": [sent]}, ())
+    except PartywallError:
+        return None
+    return sent
+
+
+def _without_sources(part: JsonObject) -> JsonObject:
+    return {**part, "annotations": []} if part.get("annotations") else part
 
 
 def _kept(item: object, where: str) -> JsonObject:
