@@ -125,7 +125,8 @@ def test_what_cannot_be_read_refuses_everybody(tmp_path: Path, how: str) -> None
         for tenant in (ALPHA, BETA):
             with pytest.raises(StoreUnavailable):
                 others.require_active(tenant)
-    for change in (lambda: mine.suspend(BETA, UNPAID), lambda: mine.resume(ALPHA)):
+    changes: list[Callable[[], bool]] = [lambda: mine.suspend(BETA, UNPAID), lambda: mine.resume(ALPHA)]
+    for change in changes:
         with pytest.raises(StoreUnavailable):
             change()
     if how != "gone":

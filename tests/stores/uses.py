@@ -42,7 +42,7 @@ async def observed(question: Awaitable[object]) -> str:
     return repr(answer)
 
 
-_MADE = re.compile(r"(conv|msg|fc|item|mem|resp|sess|evt)_[0-9a-f]{32}")
+_MADE = re.compile(r"(conv|msg|fc|item|mem|resp|sess|evt|file|vs)_[0-9a-f]{32}")
 
 
 def renamed(texts: list[str], known: dict[str, str]) -> list[str]:
@@ -192,6 +192,59 @@ async def _clear_sessions(stores: Stores, scope: TenantScope) -> None:
     await stores.sessions.end_all(scope)
 
 
+async def _plant_documents(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
+    documents, made = stores.documents, []
+    for name in NAMES:
+        document = await documents.add(scope, name=name, data=f"{mark} {name}".encode(), metadata={"said": name})
+        made.append(document.id)
+    collection = await documents.create_collection(scope, name=NAMES[0], metadata={"said": mark})
+    file = await stores.files.create(scope, name=NAMES[0], data=f"{mark} attached".encode())
+    await documents.attach(scope, collection.id, file.id, metadata={"said": NAMES[0]})
+    return [*made, collection.id, file.id]
+
+
+async def _look_documents(stores: Stores, scope: TenantScope, ids: list[str]) -> list[str]:
+    documents = stores.documents
+    said = {"type": "eq", "key": "said", "value": NAMES[0]}
+    seen = [await observed(documents.list_collections(scope, backwards=way, limit=1)) for way in (False, True)]
+    seen.append(await observed(documents.search(scope, "planted", k=50)))
+    seen.append(await observed(documents.search(scope, "planted", k=1, filters=said)))
+    for each in ("default", *NAMES, *ids, "", "vs_", "n-"):
+        seen.append(await observed(documents.get_collection(scope, each)))
+        seen.append(await observed(documents.list_documents(scope, each, limit=1)))
+        seen.append(await observed(documents.search(scope, "planted", collection=each)))
+        seen.append(await observed(documents.list_collections(scope, after=each)))
+        seen.append(await observed(documents.list_documents(scope, after=each, backwards=True)))
+        seen += [await observed(documents.get(scope, each, collection=other)) for other in ("default", *ids)]
+    return seen
+
+
+async def _clear_documents(stores: Stores, scope: TenantScope) -> None:
+    while (page := await stores.documents.list_collections(scope)).items:
+        await stores.documents.delete_collection(scope, page.items[0].id)
+    await _clear_files(stores, scope)
+
+
+async def _plant_files(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
+    return [(await stores.files.create(scope, name=name, data=mark.encode())).id for name in NAMES]
+
+
+async def _look_files(stores: Stores, scope: TenantScope, ids: list[str]) -> list[str]:
+    files = stores.files
+    seen = [await observed(files.list_own(scope, backwards=way, limit=1)) for way in (False, True)]
+    seen += [await observed(files.list_own(scope, purpose=purpose)) for purpose in ("assistants", "", "%")]
+    for each in (*NAMES, *ids, "", "file_"):
+        seen.append(await observed(files.get(scope, each)))
+        seen.append(await observed(files.content(scope, each)))
+        seen.append(await observed(files.list_own(scope, after=each)))
+    return seen
+
+
+async def _clear_files(stores: Stores, scope: TenantScope) -> None:
+    for file in (await stores.files.list_own(scope)).items:
+        await stores.files.delete(scope, file.id)
+
+
 USES: Final = {
     "conversations": Use(_plant_conversations, _look_conversations, _clear_conversations),
     "responses": Use(_plant_responses, _look_responses, _clear_responses),
@@ -200,4 +253,6 @@ USES: Final = {
     "vault": Use(_plant_vault, _look_vault, _clear_vault),
     "trace_sessions": Use(_plant_traces, _look_traces, _clear_traces),
     "sessions": Use(_plant_sessions, _look_sessions, _clear_sessions),
+    "documents": Use(_plant_documents, _look_documents, _clear_documents),
+    "files": Use(_plant_files, _look_files, _clear_files),
 }

@@ -24,7 +24,7 @@ from partywall.platform.snapshot import Snapshot
 from partywall.platform.source import Source
 from partywall.platform.standing import Standing
 from partywall.platform.tenants import Tenants
-from partywall.stores import Conversations, Memory, Preferences, Stores, Vault, WallAlarm, open_stores
+from partywall.stores import Conversations, Documents, Files, Memory, Preferences, Stores, Vault, WallAlarm, open_stores
 from partywall.tenancy import TenantScope, parse_tenant_id
 from partywall.trail import Trail
 
@@ -127,6 +127,16 @@ class Platform:
     def conversations(self) -> Conversations:
         """Conversations of tenants' users. Raises as `stores` does."""
         return self.stores.conversations
+
+    @property
+    def documents(self) -> Documents:
+        """Documents of tenants, and the search over them. Raises as `stores` does."""
+        return self.stores.documents
+
+    @property
+    def files(self) -> Files:
+        """Files of tenants. Raises as `stores` does."""
+        return self.stores.files
 
     @property
     def memory(self) -> Memory:

@@ -10,6 +10,22 @@ the data directory (docs/threats.md).
 
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
 from partywall.stores.conversations import Conversation, Conversations
+from partywall.stores.documents import (
+    Comparison,
+    Compound,
+    Document,
+    DocumentCollection,
+    Documents,
+    Embedder,
+    EmbedderOf,
+    File,
+    Files,
+    Filter,
+    Hit,
+    Limits,
+    Retrieval,
+    parse_filter,
+)
 from partywall.stores.fields import Page
 from partywall.stores.items import Item, Message
 from partywall.stores.memory import Memory, Note
@@ -21,9 +37,21 @@ from partywall.stores.trace_sessions import TraceEvent, TraceSession, TraceSessi
 from partywall.stores.vault import StoredTool, Vault
 
 __all__ = [
+    "Comparison",
+    "Compound",
     "Conversation",
     "Conversations",
+    "Document",
+    "DocumentCollection",
+    "Documents",
+    "Embedder",
+    "EmbedderOf",
+    "File",
+    "Files",
+    "Filter",
+    "Hit",
     "Item",
+    "Limits",
     "Memory",
     "Message",
     "Note",
@@ -31,6 +59,7 @@ __all__ = [
     "Page",
     "Preferences",
     "Responses",
+    "Retrieval",
     "Session",
     "Sessions",
     "StoredResponse",
@@ -43,4 +72,5 @@ __all__ = [
     "Wall",
     "WallAlarm",
     "open_stores",
+    "parse_filter",
 ]

@@ -70,6 +70,11 @@ class Collection:
         self.store: Final = walls.cryptography.store
         """Its name."""
 
+    @property
+    def walls(self) -> Walls:
+        """The walls around it, for a store that has something of its own to hold against them."""
+        return self._walls
+
     async def find(self, scope: TenantScope, group: Group, record_id: str) -> Record | None:
         """The record, or None when there is none that the caller may see.
 
@@ -97,6 +102,26 @@ class Collection:
         if record is None:
             raise self.missing(scope)
         return record
+
+    async def find_many(self, scope: TenantScope, places: Sequence[tuple[Group, str]]) -> list[Record | None]:
+        """As `find`, for each of these groups and ids, as they all were at one moment."""
+        authorise(scope)
+        groups: dict[Group, bytes] = {}
+        names: list[tuple[bytes, bytes]] = []
+        for group, record_id in places:
+            if (name := groups.get(group)) is None:
+                name = groups[group] = await self._group(scope, group)
+            names.append((name, await self._key(scope, group, record_id)))
+        rows = await self._walls.placement.partition(scope).get_many(names)
+        records: list[Record | None] = []
+        admitted: list[Row] = []
+        for (group, _), place, row in zip(places, names, rows, strict=True):
+            record = None if row is None else await self._walls.admit(scope, group.purpose, *place, row)
+            records.append(record)
+            if row is not None and record is not None:
+                admitted.append(row)
+        await self._renew(scope, admitted)
+        return records
 
     async def page(
         self, scope: TenantScope, group: Group, *, after: str | None, limit: int, backwards: bool

@@ -14,6 +14,7 @@ from partywall.stores.alarms import OnAlarm
 from partywall.stores.backends.sqlite import SqliteBackend
 from partywall.stores.collection import Collection
 from partywall.stores.conversations import Conversations
+from partywall.stores.documents import Books, Documents, Files, Retrieval
 from partywall.stores.fields import Clock
 from partywall.stores.memory import Memory
 from partywall.stores.preferences import Preferences
@@ -27,13 +28,25 @@ from partywall.tenancy import TenantScope
 
 __all__ = ["Stores", "open_stores"]
 
-_BUILT: Final = (Store.CONVERSATIONS, Store.MEMORY, Store.PREFERENCES, Store.SESSIONS, Store.VAULT)
+_BUILT: Final = (
+    Store.CONVERSATIONS,
+    Store.DOCUMENTS,
+    Store.MEMORY,
+    Store.PREFERENCES,
+    Store.SESSIONS,
+    Store.VAULT,
+)
 
 
 class Stores:
     """What a tenant leaves behind. Every call takes its scope."""
 
-    def __init__(self, walls_of: Callable[[Store], Walls], clock: Clock) -> None:
+    def __init__(
+        self,
+        walls_of: Callable[[Store], Walls],
+        clock: Clock,
+        retrieval: Retrieval = Retrieval(),  # noqa: B008 - frozen
+    ) -> None:
         """`walls_of` makes the walls around a store; `open_stores` does so for everybody but tests."""
         self._collections = {store: Collection(walls_of(store)) for store in _BUILT}
         self.sessions: Final = Sessions(self._collections[Store.SESSIONS], clock)
@@ -43,6 +56,9 @@ class Stores:
         self.memory: Final = Memory(self._collections[Store.MEMORY], clock)
         self.preferences: Final = Preferences(self._collections[Store.PREFERENCES])
         self.vault: Final = Vault(self._collections[Store.VAULT], clock)
+        books = Books(self._collections[Store.DOCUMENTS], clock, retrieval.limits)
+        self.files: Final = Files(books)
+        self.documents: Final = Documents(books, self.files, retrieval)
 
     def resealable(self, scope: TenantScope) -> Mapping[str, tuple[TenantStoreKeys, StoredRecords]]:
         """What `keys.reseal_all` needs in order to bring each store of the scope's tenant to its current key."""
@@ -63,7 +79,13 @@ class Stores:
 
 @asynccontextmanager
 async def open_stores(
-    data_dir: Path, keys: KeyRing, *, on_alarm: OnAlarm, durable: bool = True, clock: Clock = time.time
+    data_dir: Path,
+    keys: KeyRing,
+    *,
+    on_alarm: OnAlarm,
+    durable: bool = True,
+    clock: Clock = time.time,
+    retrieval: Retrieval = Retrieval(),  # noqa: B008 - frozen
 ) -> AsyncIterator[Stores]:
     """The stores below `data_dir`, sealed with the tenants' keys. `on_alarm` is called on the event loop.
 
@@ -75,6 +97,6 @@ async def open_stores(
         return Walls(Placement(backend, store.value), Cryptography(keys.store(store)), Verification(), on_alarm)
 
     try:
-        yield Stores(walls_of, clock)
+        yield Stores(walls_of, clock, retrieval)
     finally:
         await backend.aclose()

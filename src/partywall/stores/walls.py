@@ -108,6 +108,10 @@ class Verification:
         """Whether a record found at `home` says that it belongs there."""
         return said == home
 
+    def in_namespace(self, own: str, said: str) -> bool:
+        """Whether a piece of a document says that it belongs to the namespace whose tenant is asking."""
+        return said == own
+
 
 class Walls(NamedTuple):
     """All three, around one store, and who is told when something met them that should never have come so far."""

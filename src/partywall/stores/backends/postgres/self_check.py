@@ -20,8 +20,18 @@ from partywall.stores.backends.postgres.connections import Connection, savepoint
 from partywall.stores.backends.postgres.settings import MIGRATE_COMMAND
 from partywall.stores.backends.postgres.statements import MAIN_SCHEMA, Statements, quoted
 
-__all__ = ["OWN_ROWS", "POLICIES", "POLICY", "PROBES", "SCHEMA_VERSION", "faults_of_role", "faults_of_server", "faults_of_tables",
-           "faults_of_probes", "faults_of_version"]  # fmt: skip
+__all__ = [
+    "OWN_ROWS",
+    "POLICIES",
+    "POLICY",
+    "PROBES",
+    "SCHEMA_VERSION",
+    "faults_of_probes",
+    "faults_of_role",
+    "faults_of_server",
+    "faults_of_tables",
+    "faults_of_version",
+]  # fmt: skip
 
 SCHEMA_VERSION: Final = "0001"
 """The newest of `migrations/versions`."""
