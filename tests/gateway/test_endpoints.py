@@ -46,7 +46,27 @@ BODIES: dict[Act, dict[str, Any]] = {
     Act.CONVERSATION_CREATE: {"items": [ITEM]},
     Act.CONVERSATION_UPDATE: {"metadata": {"a": "b"}},
     Act.ITEM_CREATE: {"items": [ITEM]},
+    Act.STORE_CREATE: {"name": "a store"},
+    Act.STORE_UPDATE: {"name": "another name"},
+    Act.STORE_SEARCH: {"query": "hello"},
+    Act.STORE_FILE_UPDATE: {"attributes": {"a": "b"}},
 }
+FORM = {"content-type": "multipart/form-data; boundary=b"}
+UPLOAD = b"\r\n".join(
+    [
+        b"--b",
+        b'content-disposition: form-data; name="purpose"',
+        b"",
+        b"assistants",
+        b"--b",
+        b'content-disposition: form-data; name="file"; filename="a.txt"',
+        b"content-type: text/plain",
+        b"",
+        b"hello",
+        b"--b--",
+        b"",
+    ]
+)
 NOBODY_S = "0" * 32
 
 
@@ -86,15 +106,26 @@ def path_of(endpoint: Endpoint, tenant: str, ids: dict[str, str] | None = None) 
     return path
 
 
-async def stored(running: Session, tenant: str) -> dict[str, str]:
-    """New objects of `tenant`'s, through the library: nothing of that is recorded as a request."""
+async def stored(running: Session, tenant: str, path: str) -> dict[str, str]:
+    """New objects of `tenant`'s that `path` needs, through the library: nothing of that is recorded as a request."""
     platform = running.client.platform
     scope = await platform.authenticate(headers_of(tenant))
-    conversation = await platform.conversations.create(scope, items=[ITEM])
-    page = await platform.conversations.items(scope, conversation.id)
-    answer = StoredResponse(platform.stores.responses.new_id(), 1.0, None, {"object": "response"}, (), scope.tenant)
-    await platform.stores.responses.keep(scope, answer)
-    return {"conversation_id": conversation.id, "item_id": page.items[0].id, "response_id": answer.id}
+    ids: dict[str, str] = {}
+    if "conversation_id" in path:
+        conversation = await platform.conversations.create(scope, items=[ITEM])
+        page = await platform.conversations.items(scope, conversation.id)
+        ids |= {"conversation_id": conversation.id, "item_id": page.items[0].id}
+    if "response_id" in path:
+        ids["response_id"] = platform.stores.responses.new_id()
+        answer = StoredResponse(ids["response_id"], 1.0, None, {"object": "response"}, (), scope.tenant)
+        await platform.stores.responses.keep(scope, answer)
+    if "file_id" in path or "vector_store_id" in path:
+        ids["file_id"] = (await platform.files.create(scope, name="a.txt", data=b"hello")).id
+    if "vector_store_id" in path:
+        ids["vector_store_id"] = (await platform.documents.create_collection(scope, name="a store")).id
+        if "file_id" in path:
+            await platform.documents.attach(scope, ids["vector_store_id"], ids["file_id"])
+    return ids
 
 
 def call(
@@ -106,7 +137,11 @@ def call(
         body = BODIES.get(endpoint.act, b"")
     elif endpoint.method != "GET":
         body = {"model": f"{tenant}-model", **FIELDS[endpoint.api or Api.CHAT]}
-    ids = running.run(stored(running, tenant)) if exists and "{" in endpoint.path else None
+    ids = running.run(stored(running, tenant, endpoint.path)) if exists and "{" in endpoint.path else None
+    if endpoint.act is Act.FILE_CREATE:
+        headers, body = {**headers, **FORM}, UPLOAD
+    if endpoint.act is Act.STORE_FILE_CREATE:
+        body = {"file_id": NOBODY_S if ids is None else ids["file_id"]}
     path = prefix + path_of(endpoint, tenant, ids)
     return running.run(running.client.call(endpoint.method, path, headers=headers, body=body))
 
@@ -328,7 +363,7 @@ UNKNOWN = [
     "/v1/",
     "/v1/models/",
     "/v1/chat",
-    "/v1/files",
+    "/v1/files/",
     "/v1/batches",
     "/metrics",
     "/docs",
@@ -410,7 +445,10 @@ def test_an_id_in_a_path_may_be_escaped(alive: Session) -> None:
         assert (reply.status, reply.json["error"]["message"]) == (404, "The model does not exist.")
 
 
-WORDS = "v1 admin models config chat completions healthz .. . tenant %61dmin conversations items responses"
+WORDS = """
+    v1 admin models config chat completions healthz .. . tenant %61dmin conversations items responses
+    files content vector_stores search
+"""
 segments = st.sampled_from([*WORDS.split(), ""])
 WITH_IDS = [re.compile(re.sub(r"\{\w+\}", "[^/]+", e.path)) for e in ENDPOINTS if "{" in e.path]
 free_text = st.text(st.characters(codec="utf-8"), max_size=8)

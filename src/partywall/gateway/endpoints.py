@@ -42,6 +42,22 @@ class Act(StrEnum):
     RESPONSE_RETRIEVE = "responses.retrieve"
     RESPONSE_DELETE = "responses.delete"
     RESPONSE_INPUT = "responses.input_items.list"
+    FILE_CREATE = "files.create"
+    FILE_LIST = "files.list"
+    FILE_RETRIEVE = "files.retrieve"
+    FILE_DELETE = "files.delete"
+    FILE_CONTENT = "files.content"
+    STORE_CREATE = "vector_stores.create"
+    STORE_LIST = "vector_stores.list"
+    STORE_RETRIEVE = "vector_stores.retrieve"
+    STORE_UPDATE = "vector_stores.update"
+    STORE_DELETE = "vector_stores.delete"
+    STORE_SEARCH = "vector_stores.search"
+    STORE_FILE_CREATE = "vector_stores.files.create"
+    STORE_FILE_LIST = "vector_stores.files.list"
+    STORE_FILE_RETRIEVE = "vector_stores.files.retrieve"
+    STORE_FILE_UPDATE = "vector_stores.files.update"
+    STORE_FILE_DELETE = "vector_stores.files.delete"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,12 @@ _RESPONSE: Final = "/v1/responses/{response_id}"
 _CONVERSATIONS: Final = "/v1/conversations"
 _CONVERSATION: Final = "/v1/conversations/{conversation_id}"
 _ITEMS: Final = "/v1/conversations/{conversation_id}/items"
+_FILES: Final = "/v1/files"
+_FILE: Final = "/v1/files/{file_id}"
+_STORES: Final = "/v1/vector_stores"
+_STORE: Final = "/v1/vector_stores/{vector_store_id}"
+_STORE_FILES: Final = "/v1/vector_stores/{vector_store_id}/files"
+_STORE_FILE: Final = "/v1/vector_stores/{vector_store_id}/files/{file_id}"
 _ITEM: Final = "/v1/conversations/{conversation_id}/items/{item_id}"
 
 ENDPOINTS: Final = (
@@ -90,6 +112,22 @@ ENDPOINTS: Final = (
     _stored(_ITEMS, "GET", Api.CONVERSATIONS, Act.ITEM_LIST),
     _stored(_ITEM, "GET", Api.CONVERSATIONS, Act.ITEM_RETRIEVE),
     _stored(_ITEM, "DELETE", Api.CONVERSATIONS, Act.ITEM_DELETE),
+    _stored(_FILES, "POST", Api.FILES, Act.FILE_CREATE),
+    _stored(_FILES, "GET", Api.FILES, Act.FILE_LIST),
+    _stored(_FILE, "GET", Api.FILES, Act.FILE_RETRIEVE),
+    _stored(_FILE, "DELETE", Api.FILES, Act.FILE_DELETE),
+    _stored("/v1/files/{file_id}/content", "GET", Api.FILES, Act.FILE_CONTENT),
+    _stored(_STORES, "POST", Api.VECTOR_STORES, Act.STORE_CREATE),
+    _stored(_STORES, "GET", Api.VECTOR_STORES, Act.STORE_LIST),
+    _stored(_STORE, "GET", Api.VECTOR_STORES, Act.STORE_RETRIEVE),
+    _stored(_STORE, "POST", Api.VECTOR_STORES, Act.STORE_UPDATE),
+    _stored(_STORE, "DELETE", Api.VECTOR_STORES, Act.STORE_DELETE),
+    _stored("/v1/vector_stores/{vector_store_id}/search", "POST", Api.VECTOR_STORES, Act.STORE_SEARCH),
+    _stored(_STORE_FILES, "POST", Api.VECTOR_STORES, Act.STORE_FILE_CREATE),
+    _stored(_STORE_FILES, "GET", Api.VECTOR_STORES, Act.STORE_FILE_LIST),
+    _stored(_STORE_FILE, "GET", Api.VECTOR_STORES, Act.STORE_FILE_RETRIEVE),
+    _stored(_STORE_FILE, "POST", Api.VECTOR_STORES, Act.STORE_FILE_UPDATE),
+    _stored(_STORE_FILE, "DELETE", Api.VECTOR_STORES, Act.STORE_FILE_DELETE),
     Endpoint("/admin/v1/config", "GET", Guard.OPERATOR),
     Endpoint("/admin/v1/chains", "GET", Guard.OPERATOR),
 )

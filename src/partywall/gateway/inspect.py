@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from partywall.errors import BadRequest
-from partywall.gateway.context.asked import Asked, take_asked
+from partywall.gateway.context.asked import FILE_SEARCH, Asked, take_asked
 from partywall.gateway.http import Request
 from partywall.gateway.wire import Wire
 from partywall.gateway.wire.shapes import JsonObject, squash
@@ -72,13 +72,16 @@ def inspect_body(
     if query:
         hints += tenant_hints(query)
     stripped = tuple(wire.strip_request(body))
+    tools = wire.requested_tools(body)
+    if asked is not None and asked.searches:
+        tools.append(FILE_SEARCH)
     facts = Facts(
         request.method,
         path,
         wire.api,
         str(body["model"]),
         request.header_map,
-        tools=tuple(wire.requested_tools(body)),
+        tools=tuple(tools),
         forced_tool=wire.forced_tool(body),
         chooses_tools=isinstance(body.get("tool_choice"), dict),
         tenant_hints=tuple(hints),

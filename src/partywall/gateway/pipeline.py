@@ -18,7 +18,7 @@ from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallE
 from partywall.gateway.context.composing import compose
 from partywall.gateway.endpoints import Act, Endpoint, Guard, find
 from partywall.gateway.exchange import Exchange
-from partywall.gateway.faces import FACES, read_call
+from partywall.gateway.faces import answer_call, read_call
 from partywall.gateway.forward import Forwarder, pairs
 from partywall.gateway.http import ClientGone, header_lines
 from partywall.gateway.inspect import inspect_body, inspect_query, tenant_hints
@@ -179,7 +179,7 @@ class Pipeline:
         # 6. No trail, no data.
         await self._platform.trail.admit(exchange.record)
         # 7. The store. 8. The answer, which is this tenant's own.
-        told = await FACES[act](call)
+        told = await answer_call(act, call)
         decision.note("stores", Stage.PRE_RESPONSE, Verdict.ALLOW, told.done)
         exchange.responder.whole(200, tenant_lines(exchange.id, told.content_type), told.body)
         # 9. The record says how it ended.

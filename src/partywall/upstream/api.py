@@ -17,3 +17,5 @@ class Api(StrEnum):
     MESSAGES = "messages"
     MODELS = "models"
     CONVERSATIONS = "conversations"
+    FILES = "files"
+    VECTOR_STORES = "vector_stores"

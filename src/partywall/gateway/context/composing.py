@@ -15,11 +15,12 @@ from typing import Final
 import orjson
 
 from partywall.config.routing import Stage
-from partywall.errors import BadRequest, Missing, NothingStored, PayloadTooLarge
-from partywall.gateway.context.asked import Asked, none_of_that_id
+from partywall.errors import BadRequest, ConfigError, Missing, NothingStored, PayloadTooLarge
+from partywall.gateway.context.asked import FILE_SEARCH, Asked, none_of_that_id
 from partywall.gateway.context.chat_items import INSTRUCTING, items_of_messages, messages_of_items
 from partywall.gateway.context.items import items_of_input, sent_item, without_ids
 from partywall.gateway.context.provenance import ContextItem, checked
+from partywall.gateway.context.retrieving import Found, last_words, passages_of, retrieve, search_asked
 from partywall.gateway.context.turn import ChatTurn, ResponsesTurn, Turn
 from partywall.gateway.wire import Api, JsonObject, Wire
 from partywall.gateway.wire.shapes import malformed, objects
@@ -54,22 +55,57 @@ async def compose(
         ToolDenied: what is stored demands a tool that the role may not use.
     """
     if stores is None:
-        raise NothingStored("the request goes on with a conversation, and nothing is stored")
+        raise NothingStored("the request asks for what is stored, and nothing is")
     before = await _before(scope, stores, asked)
-    turn = (
-        _responses(scope, stores, body, asked, before)
-        if wire.api is Api.RESPONSES
-        else _chat(scope, stores, body, asked, before)
-    )
-    if before and len(orjson.dumps(body)) > limit_bytes:
-        message = "With what went before, the request has become too long."
-        raise PayloadTooLarge(
-            f"with its context, the request has more than {limit_bytes} bytes", public_message=message
-        )
+    question = last_words(body.get("input") if wire.api is Api.RESPONSES else body.get("messages"))
+    begin = _responses if wire.api is Api.RESPONSES else _chat
+    turn = begin(scope, stores, body, asked, before)
     if before and decision.tools is not None:
         wire.filter_tools(body, decision.tools)
-    decision.note("context", Stage.PRE_REQUEST, Verdict.ALLOW, _said(asked, len(before)))
+    if asked.searches:
+        turn.found = await _found(scope, stores, wire, body, asked, decision, question)
+    if (before or turn.found is not None) and len(orjson.dumps(body)) > limit_bytes:
+        message = "With what goes before it, the request has become too long."
+        raise PayloadTooLarge(f"with its context, a request has more than {limit_bytes} bytes", public_message=message)
+    decision.note("context", Stage.PRE_REQUEST, Verdict.ALLOW, _said(asked, len(before), turn.found))
     return turn
+
+
+async def _found(
+    scope: TenantScope,
+    stores: Stores,
+    wire: Wire,
+    body: JsonObject,
+    asked: Asked,
+    decision: Decision,
+    question: str,
+) -> Found | None:
+    """What the request's file searches find, set beside its question; nothing for a role that may not search."""
+    searches = [search_asked(each, FILE_SEARCH) for each in asked.searches]
+    _choose_without_search(body)
+    if not question or (decision.tools is not None and not decision.tools(FILE_SEARCH)):
+        return None
+    try:
+        found = await retrieve(scope, stores, searches, question)
+    except ConfigError as error:
+        raise NothingStored(str(error), public_message="This gateway isn't set up for documents.") from None
+    wire.put_context(body, passages_of(found))
+    return found
+
+
+def _choose_without_search(body: JsonObject) -> None:
+    """Leave a choice among tools that a model can make: it has no file search, because that has been run."""
+    choice = body.get("tool_choice")
+    if isinstance(choice, dict) and choice.get("type") == FILE_SEARCH:
+        del body["tool_choice"]
+    elif isinstance(choice, dict) and isinstance(choice.get("tools"), list):
+        left = [tool for tool in objects(choice["tools"]) if tool.get("type") != FILE_SEARCH]
+        body["tool_choice"] = {**choice, "tools": left}
+        if not left:
+            del body["tool_choice"]
+    if "tools" not in body:
+        body.pop("tool_choice", None)
+        body.pop("parallel_tool_calls", None)
 
 
 async def _before(scope: TenantScope, stores: Stores, asked: Asked) -> list[Item]:
@@ -151,6 +187,9 @@ def _chat(scope: TenantScope, stores: Stores, body: JsonObject, asked: Asked, be
     return ChatTurn(scope, stores, asked, own)
 
 
-def _said(asked: Asked, count: int) -> str:
-    before = f"{count} stored items go before the request" if count else "nothing stored goes before the request"
-    return f"{before}; the answer is {'kept' if asked.keeps or asked.conversation is not None else 'not kept'}"
+def _said(asked: Asked, count: int, found: Found | None) -> str:
+    said = [f"{count} stored items go before the request" if count else "nothing stored goes before the request"]
+    if found is not None:
+        said.append(f"{len(found.hits)} passages were found for it")
+    said.append("the answer is kept" if asked.keeps or asked.conversation is not None else "the answer is not kept")
+    return "; ".join(said)

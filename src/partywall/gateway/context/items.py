@@ -17,6 +17,7 @@ from partywall.stores import Item
 __all__ = ["items_of_input", "kept_items", "sent_item", "shown_item", "text_part", "without_ids"]
 
 _ROLES: Final = frozenset({"assistant", "critic", "developer", "discriminator", "system", "tool", "unknown", "user"})
+_SENT_ROLES: Final = ("assistant", "developer", "system", "user")
 _TYPES: Final = frozenset(
     {
         "additional_tools",
@@ -105,6 +106,8 @@ def sent_item(item: Item) -> JsonObject | None:
     if sent.get("type") == "file_search_call":
         return None
     if sent.get("type") == "message":
+        if sent.get("role") not in _SENT_ROLES:
+            return None
         sent["content"] = [_without_sources(part) for part in objects(sent.get("content"))]
     try:
         refuse_upstream_state(Api.RESPONSES, {"input": [sent]}, ())

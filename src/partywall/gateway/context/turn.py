@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Final
 
 from partywall.errors import PayloadTooLarge
 from partywall.gateway.context.asked import Asked
 from partywall.gateway.context.chat_items import items_of_message
+from partywall.gateway.context.retrieving import Found
+from partywall.gateway.context.shown_search import ShownSearch, chat_citations
 from partywall.gateway.wire import JsonObject
 from partywall.gateway.wire.shapes import objects
 from partywall.stores import Item, StoredResponse, Stores
@@ -39,6 +42,8 @@ class Turn(ABC):
         self._asked = asked
         self._own = own
         self._kept = False
+        self.found: Found | None = None
+        """What was found for the request."""
 
     @abstractmethod
     def answered(self, answer: JsonObject) -> None:
@@ -95,19 +100,31 @@ class ResponsesTurn(Turn):
 
     def answered(self, answer: JsonObject) -> None:
         self._own_words(answer)
-        self._final = answer
+        self._end(answer)
 
     def event(self, name: bytes, event: JsonObject) -> list[Event]:
         response, item, item_id = event.get("response"), event.get("item"), event.get("item_id")
         if isinstance(response, dict):
             self._own_words(response)
             if event.get("type") in _ENDS:
-                self._final = response
+                self._end(response)
         if isinstance(item, dict):
             self._own_id(item)
         if isinstance(item_id, str):
             event["item_id"] = self._ids.setdefault(item_id, id_for({}))
-        return [(name, event)]
+        return [(name, event)] if self.found is None else self._search.around(name, event)
+
+    def _end(self, response: JsonObject) -> None:
+        """The answer is whole."""
+        if self.found is not None:
+            self._search.complete(response)
+        self._final = response
+
+    @cached_property
+    def _search(self) -> ShownSearch:
+        if self.found is None:
+            raise RuntimeError("nothing was searched for")
+        return ShownSearch(self.found, with_results=self._asked.with_results)
 
     def _own_words(self, response: JsonObject) -> None:
         """Put what we know better in the place of what the upstream says of itself and of us."""
@@ -130,7 +147,10 @@ class ResponsesTurn(Turn):
         final, asked = self._final, self._asked
         if final is None or final.get("status") in _FAILED:
             return
-        items = (*self._own, *self._items(objects(final.get("output"))))
+        output = objects(final.get("output"))
+        if self.found is not None:
+            output = [self.found.call, *output[1:]]  # with its results, whether or not they were asked for
+        items = (*self._own, *self._items(output))
         if asked.keeps:
             kept = StoredResponse(self._id, time.time(), asked.previous, final, self._own, self._scope.tenant)
             await self._stores.responses.keep(self._scope, kept, conversation_id=asked.conversation, items=items)
@@ -152,12 +172,16 @@ class ChatTurn(Turn):
             message = choice.get("message")
             if isinstance(message, dict):
                 self._message = message
+                if self.found is not None and isinstance(text := message.get("content"), str):
+                    message["annotations"] = chat_citations(self.found, len(text))
 
     def event(self, name: bytes, event: JsonObject) -> list[Event]:
         for choice in objects(event.get("choices")):
             delta = choice.get("delta")
             if isinstance(delta, dict) and choice.get("index", 0) == 0:
                 self._add(delta)
+                if self.found is not None and choice.get("finish_reason") is not None:
+                    delta["annotations"] = chat_citations(self.found, sum(map(len, self._texts["content"])))
         return [(name, event)]
 
     def _add(self, delta: JsonObject) -> None:

@@ -14,8 +14,9 @@ from urllib.parse import unquote
 import orjson
 
 from partywall.errors import ConfigError, Missing, NothingStored
-from partywall.gateway.endpoints import Endpoint, ids_in
+from partywall.gateway.endpoints import Act, Endpoint, ids_in
 from partywall.gateway.exchange import Exchange
+from partywall.gateway.faces.uploads import Upload, read_upload
 from partywall.gateway.inspect import parsed_json, tenant_hints
 from partywall.gateway.wire import Api, JsonObject
 from partywall.gateway.wire.shapes import malformed
@@ -58,25 +59,32 @@ class Call:
     query: Mapping[str, str]
     body: JsonObject
     stores: Stores
+    upload: Upload | None = None
+    """What a form brought along."""
     hints: list[str] = field(default_factory=list)
     """What the request says about its tenant."""
 
-    def page(self, *, backwards: bool = True) -> PageAsked:
-        """Which part of a list the query asks for; `backwards` unless it says otherwise.
+    def page(self, *, most: int = _LARGEST_PAGE, default: int = _DEFAULT_PAGE) -> PageAsked:
+        """Which part of a list the query asks for, newest first unless it says otherwise.
+
+        More than 100 may be asked for where OpenAI lets one ask for more; a page has 100 all the same, and says that
+        there is more.
 
         Raises:
             BadRequest: it asks for none.
         """
-        order = self.query.get("order", "desc" if backwards else "asc")
+        order = self.query.get("order", "desc")
         if order not in ("asc", "desc"):
             raise malformed("`order` must be `asc` or `desc`")
-        limit = self.query.get("limit", str(_DEFAULT_PAGE))
-        if not (limit.isascii() and limit.isdigit() and len(limit) <= 3 and 1 <= int(limit) <= _LARGEST_PAGE):
-            raise malformed(f"`limit` must be a number from 1 to {_LARGEST_PAGE}")
+        limit = self.query.get("limit", str(default))
+        if not (limit.isascii() and limit.isdigit() and len(limit) <= 5 and 1 <= int(limit) <= most):
+            raise malformed(f"`limit` must be a number from 1 to {most}")
+        if "before" in self.query:
+            raise malformed("`before` isn't known here; ask for another `order`, and `after`")
         after = self.query.get("after")
         if after is not None and not is_id(after):
             raise Missing(f"no such record of `{self.scope.tenant}`")
-        return PageAsked(after, int(limit), order == "desc")
+        return PageAsked(after, min(int(limit), _LARGEST_PAGE), order == "desc")
 
     def includes(self, what: str) -> bool:
         """Whether the query's `include` names `what`."""
@@ -104,25 +112,31 @@ async def read_call(
     ids = tuple(unquote(sent) for sent in ids_in(endpoint, path))
     if not all(map(is_id, ids)):
         raise Missing(f"no such record of `{scope.tenant}`")
-    body = await _body(exchange) if endpoint.method == "POST" else {}
+    body, upload = await _sent(exchange, endpoint)
     hints = [*tenant_hints(exchange.query)]
     # Of a copy: what is stored stays as the client wrote it; it only has to agree.
     metadata = body.get("metadata")
     hints += hints_in_body(api, {**body, "metadata": dict(metadata)} if isinstance(metadata, dict) else dict(body))
-    return Call(scope, ids, exchange.query, body, stores, hints)
+    return Call(scope, ids, exchange.query, body, stores, upload, hints)
 
 
-async def _body(exchange: Exchange) -> JsonObject:
-    server = exchange.serving.snapshot.server
-    raw = exchange.request.body_at_once(limit_bytes=server.max_body_bytes)
+async def _sent(exchange: Exchange, endpoint: Endpoint) -> tuple[JsonObject, Upload | None]:
+    """The body: an object in JSON, or the fields of a form and its file."""
+    if endpoint.method != "POST":
+        return {}, None
+    request, server = exchange.request, exchange.serving.snapshot.server
+    takes_file = endpoint.act is Act.FILE_CREATE
+    limit = server.max_upload_bytes if takes_file else server.max_body_bytes
+    raw = request.body_at_once(limit_bytes=limit)
     if raw is None:
-        raw = await exchange.request.body(
-            limit_bytes=server.max_body_bytes, timeout_seconds=server.body_timeout_seconds
-        )
+        raw = await request.body(limit_bytes=limit, timeout_seconds=server.body_timeout_seconds)
+    if takes_file:
+        upload = read_upload(raw, request.header_map.get(b"content-type", b""))
+        return {**upload.fields}, upload
     body = parsed_json(raw) if raw else {}
     if not isinstance(body, dict):
         raise malformed("the request body must be a JSON object")
-    return body
+    return body, None
 
 
 def is_id(value: str) -> bool:
