@@ -17,7 +17,7 @@ from partywall.errors import (
     TenantMismatch,
     ToolDenied,
 )
-from partywall.policy import Decision, Facts, Rules, decide, require, visible_targets
+from partywall.policy import Decision, Facts, Rules, decide, permitted_target, require, visible_targets
 from partywall.tenancy import CredentialKind, TenantScope
 from partywall.trail import Verdict
 
@@ -280,3 +280,34 @@ class TestOperators:
         made = rules(consumer_groups={"groups": [{"name": "alpha"}, {"name": "beta"}]}, providers=TARGETS)
         assert len(visible_targets(made, scope("alpha"), None)) == 2
         assert visible_targets(made, scope("alpha", "no-group"), None) == []
+
+    def test_a_tenants_texts_may_go_where_the_tenant_may_and_nowhere_else(self) -> None:
+        made = rules(consumer_groups=GROUPS, providers=TARGETS)
+        for tenant, own, other in (("alpha", "a", "b"), ("beta", "b", "a")):
+            operator = scope(tenant, kind=CredentialKind.OPERATOR)
+            assert permitted_target(made, operator, own).id == own
+            for foreign in (other, "nobodys"):
+                with pytest.raises(ModelDenied):
+                    permitted_target(made, operator, foreign)
+
+    def test_what_any_of_its_groups_demands_is_demanded_of_an_operator(self) -> None:
+        groups = [{"name": "alpha"}, {"name": "strict", "tenant": "alpha", "chain": ["data-routing-policy"]}]
+        made = rules(
+            consumer_groups={"groups": groups},
+            providers={"targets": [{"id": "trains", "provider": "parrot"}]},
+            policy={"data-routing-policy": {"require_no_training": True}},
+        )
+        assert permitted_target(made, scope("alpha"), "trains").id == "trains"
+        for who in (scope("alpha", "strict"), scope("alpha", kind=CredentialKind.OPERATOR)):
+            with pytest.raises(ModelDenied):
+                permitted_target(made, who, "trains")
+
+    def test_a_tenants_regions_hold_for_an_operator_too(self) -> None:
+        made = rules(
+            consumer_groups={"groups": [{"name": "alpha"}, {"name": "beta"}]},
+            providers={"targets": [{"id": "us", "provider": "parrot", "region": "us"}]},
+            tenants={"alpha": {"regions": ["eu"]}, "beta": {"regions": ["us"]}},
+        )
+        assert permitted_target(made, scope("beta", kind=CredentialKind.OPERATOR), "us").id == "us"
+        with pytest.raises(ModelDenied):
+            permitted_target(made, scope("alpha", kind=CredentialKind.OPERATOR), "us")

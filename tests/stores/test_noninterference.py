@@ -39,6 +39,7 @@ Op = tuple[str, int, str, str]
 
 WHAT: Final = [
     *("append", "create", "delete", "list", "messages", "after", "note", "search", "forget", "wipe", "set"),
+    *("tell", "told", "untell"),
     *("unset", "put", "take", "tools", "trace", "traces", "untrace", "start", "verify", "end"),
 ]
 
@@ -71,6 +72,9 @@ async def do(stores: Stores, scope: TenantScope, op: Op, ids: Sequence[str]) -> 
         "unset": lambda: stores.preferences.remove(scope, one),
         "put": lambda: stores.vault.put(scope, one, Secret(two or "x")),
         "take": lambda: stores.vault.get(scope, one),
+        "tell": lambda: stores.system_prompts.put(scope, one),
+        "told": lambda: stores.system_prompts.list_versions(scope, after=number % 3, limit=2),
+        "untell": lambda: stores.system_prompts.clear(scope),
         "tools": lambda: stores.vault.list_tools(scope, limit=3),
         "trace": lambda: traces.record(scope, one, {"said": two}),
         "traces": lambda: traces.events(scope, one, limit=3),

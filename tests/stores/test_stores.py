@@ -20,9 +20,10 @@ from partywall.stores.walls import Cryptography
 from partywall.tenancy import Secret, TenantScope
 
 A, B = scope_of(ALPHA), scope_of(BETA)
-_LIES_IN: Final = {"trace_sessions": "sessions", "files": "documents"}
+_LIES_IN: Final = {"trace_sessions": "sessions", "files": "documents", "system_prompts": "prompts"}
 _EMPTIED: Final = {
-    store: _LIES_IN.get(store, store) for store in ("conversations", "memory", "vault", "documents", "files")
+    store: _LIES_IN.get(store, store)
+    for store in ("conversations", "memory", "vault", "documents", "files", "system_prompts")
 }
 each_store = pytest.mark.parametrize("store", USES)
 each_backend = pytest.mark.parametrize("kind", BACKENDS)

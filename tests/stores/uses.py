@@ -144,6 +144,23 @@ async def _clear_preferences(stores: Stores, scope: TenantScope) -> None:
     await stores.preferences.clear(scope)
 
 
+async def _plant_system_prompts(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
+    for name in NAMES:
+        await stores.system_prompts.put(scope, f"{mark} {name}")
+    return []
+
+
+async def _look_system_prompts(stores: Stores, scope: TenantScope, ids: list[str]) -> list[str]:
+    prompts = stores.system_prompts
+    seen = [await observed(prompts.get(scope)), await observed(prompts.find(scope))]
+    seen += [await observed(prompts.list_versions(scope, backwards=way, limit=1)) for way in (False, True)]
+    return seen + [await observed(prompts.list_versions(scope, after=after)) for after in (0, 1, 2)]
+
+
+async def _clear_system_prompts(stores: Stores, scope: TenantScope) -> None:
+    await stores.system_prompts.clear(scope)
+
+
 async def _plant_vault(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
     for name in NAMES:
         await stores.vault.put(scope, name, Secret(mark))
@@ -250,6 +267,7 @@ USES: Final = {
     "responses": Use(_plant_responses, _look_responses, _clear_responses),
     "memory": Use(_plant_memory, _look_memory, _clear_memory),
     "preferences": Use(_plant_preferences, _look_preferences, _clear_preferences),
+    "system_prompts": Use(_plant_system_prompts, _look_system_prompts, _clear_system_prompts),
     "vault": Use(_plant_vault, _look_vault, _clear_vault),
     "trace_sessions": Use(_plant_traces, _look_traces, _clear_traces),
     "sessions": Use(_plant_sessions, _look_sessions, _clear_sessions),

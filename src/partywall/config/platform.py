@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from partywall.config.base import HttpUrl, Name, PositiveInt, Seconds, Section, TenantIdText
 from partywall.config.encryption import TenantRoot
+from partywall.config.isolation import Embedding
 from partywall.config.providers import SecretKeyRef
 from partywall.config.routing import HeaderName, KeyHash, Limits, Strings
 
@@ -42,6 +43,7 @@ class TenantSettings(Section):
     isolation_strategy: Literal["namespace", "separate_collection", "separate_db"] | None = Field(
         default=None, description="Overrides `rag.isolation_strategy` for this tenant."
     )
+    embedding: Embedding | None = Field(default=None, description="Overrides `rag.embedding` for this tenant.")
     root_key: TenantRoot | None = Field(default=None, description="Its own root key, in place of the platform's.")
 
 
@@ -75,7 +77,10 @@ class Prompts(Section):
     """Templates and system prompts."""
 
     base_system_prompt: str | None = Field(
-        default=None, description="Comes first in every prompt and can't be overridden."
+        default=None,
+        max_length=65_536,
+        pattern=r"\S",
+        description="Comes first in every prompt; nothing of a tenant's, a user's or a document's comes before it.",
     )
     directory: str | None = Field(default=None, description="Folder of templates.")
 

@@ -16,6 +16,7 @@ from typing import Final
 from partywall.config.routing import Stage
 from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
 from partywall.gateway.context.composing import compose
+from partywall.gateway.context.instructions import instruct
 from partywall.gateway.endpoints import Act, Endpoint, Guard, find
 from partywall.gateway.exchange import Exchange
 from partywall.gateway.faces import answer_call, read_call
@@ -117,11 +118,16 @@ class Pipeline:
         if not targets:
             raise ModelDenied(f"no target for the model speaks `{api}`")
         record.upstream = targets[0][1].id
-        # 5. What its tenant stored and the request goes on with, from its own stores.
+        # 5. The context: what its tenant stored and the request goes on with, and the instructions that come first.
         turn = None
         if asked is not None:
             limit = server.max_body_bytes
             turn = await compose(scope, stores, wire, body, asked, decision, limit_bytes=limit)
+            record.policies = decision.results
+        if (instructions := serving.snapshot.instructions) is not None:
+            prompts = self._platform.system_prompts if instructions.per_tenant else None
+            await instruct(scope, instructions, prompts, wire, body, decision)
+            record.policies = decision.results
         # 6. No trail, no data: the decision is on disk before anything leaves for an upstream.
         await self._platform.trail.admit(record)
         # 7. The upstream, with its own credential and this tenant's salts; given up when the client hangs up.
@@ -139,8 +145,7 @@ class Pipeline:
         self._complete(exchange)
 
     def _salts(self, tenant: TenantId) -> Salts:
-        salter = self._platform.salter
-        made = Salts(cache=salter.salt("cache", tenant), user=salter.salt("user", tenant))
+        made = self._platform.salter.salts_of(tenant)
         if len(self._made_salts) >= _MAX_SALTS:
             self._made_salts.clear()
         self._made_salts[tenant] = made

@@ -17,14 +17,26 @@ from typing import Final
 from partywall.errors import ConfigError
 from partywall.identity import Headers, acting_for
 from partywall.keys import KeyRing
+from partywall.platform.embedders import Embedders
 from partywall.platform.encryption import serving_keys
-from partywall.platform.remembered import remember_document
+from partywall.platform.remembered import remember_document, remembered_document
 from partywall.platform.salts import Salter
 from partywall.platform.snapshot import Snapshot
 from partywall.platform.source import Source
 from partywall.platform.standing import Standing
 from partywall.platform.tenants import Tenants
-from partywall.stores import Conversations, Documents, Files, Memory, Preferences, Stores, Vault, WallAlarm, open_stores
+from partywall.stores import (
+    Conversations,
+    Documents,
+    Files,
+    Memory,
+    Preferences,
+    Stores,
+    SystemPrompts,
+    Vault,
+    WallAlarm,
+    open_stores,
+)
 from partywall.tenancy import TenantScope, parse_tenant_id
 from partywall.trail import Trail
 
@@ -72,10 +84,14 @@ class Platform:
         *,
         data_dir: str | Path = ".partywall",
         unsafe_without_isolation: bool = False,
+        command: str | None = None,
     ) -> AsyncIterator[Platform]:
         """Open the document at the path `document` and its data directory, for the length of the block.
 
-        `unsafe_without_isolation` permits `isolation_model: none`; it is refused otherwise.
+        `unsafe_without_isolation` permits `isolation_model: none`; it is refused otherwise. A `command`, which works
+        beside a gateway or without one, gives its name: it stands in the records of key uses in place of
+        `server.name`, no key is rotated because it has come of age, and the directory goes on remembering the document
+        that it was served with.
 
         Raises:
             ConfigError: the document can't be served, or the data directory can't be trusted.
@@ -89,16 +105,30 @@ class Platform:
             if (encrypted := snapshot.encrypted) is not None:
                 keys_dir = encrypted.keys_dir(base=source.path.parent, data_dir=directory)
                 keys = await opened.enter_async_context(
-                    serving_keys(encrypted, base=source.path.parent, data_dir=directory, service=snapshot.server.name)
+                    serving_keys(
+                        encrypted,
+                        base=source.path.parent,
+                        data_dir=directory,
+                        service=command or snapshot.server.name,
+                        rotates=command is None,
+                    )
                 )
                 seals = keys.records(_TRAIL) if encrypted.seals_records else None
-                stores = await opened.enter_async_context(open_stores(directory, keys, on_alarm=_log_alarm))
+                stores = await opened.enter_async_context(
+                    open_stores(directory, keys, on_alarm=_log_alarm, retrieval=snapshot.retrieved.settings)
+                )
             trail = Trail.open(directory, durability=snapshot.server.trail_durability, seals=seals)
             opened.push_async_callback(trail.aclose)
             standing = await asyncio.to_thread(Standing.open, directory)
             platform = cls(snapshot, trail, Salter.open(directory), source, keys, stores, standing)
             opened.push_async_callback(platform._let_go)
-            await asyncio.to_thread(remember_document, directory, source.path, keys_dir=keys_dir)
+            if stores is not None:
+                offline = stores.documents.offline_embedder
+                embedders = Embedders(lambda: platform.snapshot, platform.salter, offline)
+                opened.push_async_callback(embedders.aclose)
+                stores.documents.embed_with(embedders)
+            if command is None or remembered_document(directory) is None:
+                await asyncio.to_thread(remember_document, directory, source.path, keys_dir=keys_dir)
             yield platform
 
     async def _let_go(self) -> None:
@@ -147,6 +177,11 @@ class Platform:
     def preferences(self) -> Preferences:
         """Settings of tenants' users. Raises as `stores` does."""
         return self.stores.preferences
+
+    @property
+    def system_prompts(self) -> SystemPrompts:
+        """What each tenant has models told first. Raises as `stores` does."""
+        return self.stores.system_prompts
 
     @property
     def vault(self) -> Vault:
@@ -212,6 +247,8 @@ class Platform:
     def _refuse_other_keys(self, snapshot: Snapshot) -> None:
         if snapshot.encrypted != self.snapshot.encrypted:
             raise ConfigError(f"{self.source.path}: a change of `encryption` or of a `root_key` needs a restart")
+        if snapshot.retrieved.settings != self.snapshot.retrieved.settings:
+            raise ConfigError(f"{self.source.path}: a change of `rag` or of the counting of namespaces needs a restart")
 
 
 def _log_alarm(alarm: WallAlarm) -> None:

@@ -13,6 +13,7 @@ is set in each directory. Nor to notice that the whole file was put back as it w
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -89,6 +90,10 @@ class Standing:
         suspension = self._suspended.get(tenant)
         if suspension is not None:
             raise TenantSuspended(f"`{tenant}` was suspended by {suspension.by}: {suspension.why}")
+
+    def exists(self) -> bool:
+        """Whether there is anything to tell: before the directory was ever opened, there is no file."""
+        return os.path.lexists(self._path) or os.path.lexists(self._path.with_name(_LOCK))
 
     def is_readable(self) -> bool:
         """Whether it can be told who is suspended."""

@@ -9,7 +9,6 @@ Doesn't promise: to hide from that upstream what a document says. Choose one who
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -36,6 +35,7 @@ __all__ = ["EmbeddingModel", "UpstreamEmbedder", "UpstreamFor"]
 
 _BATCH: Final = 64
 _MOST_ANSWER_BYTES: Final = 32 * 2**20
+_LARGEST: Final = 1e18  # its square is a float32 still
 
 UpstreamFor: TypeAlias = Callable[[TenantScope, str], tuple[TargetRule, Upstream]]
 """The target of that id as the present document has it, if this scope may use it. Raises Denied if not."""
@@ -145,5 +145,5 @@ def _is_vector(vector: object, dimensions: int) -> bool:
     return (
         isinstance(vector, list)
         and len(vector) == dimensions
-        and all(type(number) in (float, int) and math.isfinite(number) for number in vector)
+        and all(type(number) in (float, int) and abs(number) <= _LARGEST for number in vector)
     )

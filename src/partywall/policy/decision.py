@@ -125,18 +125,25 @@ def visible_targets(rules: Rules, scope: TenantScope, route: RouteRule | None) -
 
 
 def permitted_target(rules: Rules, scope: TenantScope, target_id: str) -> TargetRule:
-    """The target of that id, if texts of this scope may go there outside a request: to be embedded, say.
+    """The target of that id, if texts of the scope's tenant may go there outside a request: to be embedded, say.
 
-    Everything counts that may count for a chat: whose it is, its region, what its vendor promised.
+    What counts for the tenant's chats counts: whose the target is, its model, its region, what its vendor promised, by
+    the strictest of the tenant's groups. An operator who acts on the tenant is held to the same.
 
     Raises:
         Denied: it may not, or there is none.
     """
-    applies = rules.plan(rules.group(scope), None).data_routing is not None
-    target = next((each for each in visible_targets(rules, scope, None) if each.id == target_id), None)
-    if target is None or not _promised(rules, rules.tenant(scope.tenant), target, routing_applies=applies):
-        raise ModelDenied(f"`{scope.tenant}` may not send texts to `{target_id}`")
-    return target
+    tenant = rules.tenant(scope.tenant)
+    groups = [None, *(group for group in rules.groups() if group.tenant == scope.tenant)]
+    routing_applies = any(rules.plan(group, None).data_routing is not None for group in groups)
+    for target in rules.targets.available(scope.tenant, (target_id,), None):
+        if tenant.models is not None and not tenant.models(target.listed_as):
+            raise ModelDenied(f"`{scope.tenant}` may not use the model of `{target_id}`")
+        if tenant.regions is not None and target.region not in tenant.regions:
+            raise RegionDenied(f"`{target_id}` lies outside of {sorted(tenant.regions)}")
+        if _promised(rules, tenant, target, routing_applies=routing_applies):
+            return target
+    raise ModelDenied(f"`{scope.tenant}` may not send texts to `{target_id}`")
 
 
 # -- Agreement ---

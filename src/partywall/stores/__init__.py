@@ -1,4 +1,5 @@
-"""What a tenant leaves behind: conversations, memory, preferences, credentials of tools, sessions, traces.
+"""What a tenant leaves behind: conversations, memory, preferences, system prompts, credentials of tools, sessions,
+traces.
 
 Promises: every operation takes a `TenantScope`, first, and passes three walls, each enough alone: the partition of that
 tenant, its own key, and a check of what the record says of itself (`walls`). What isn't there and what isn't yours
@@ -33,6 +34,7 @@ from partywall.stores.opening import Stores, open_stores
 from partywall.stores.preferences import Preferences
 from partywall.stores.responses import Responses, StoredResponse
 from partywall.stores.sessions import Session, Sessions
+from partywall.stores.system_prompts import SystemPrompt, SystemPrompts
 from partywall.stores.trace_sessions import TraceEvent, TraceSession, TraceSessions
 from partywall.stores.vault import StoredTool, Vault
 
@@ -65,6 +67,8 @@ __all__ = [
     "StoredResponse",
     "StoredTool",
     "Stores",
+    "SystemPrompt",
+    "SystemPrompts",
     "TraceEvent",
     "TraceSession",
     "TraceSessions",

@@ -20,7 +20,7 @@ from partywall.stores.fields import Page, check_page_size, check_word
 from partywall.stores.records import Home, Record, encode
 from partywall.stores.resealing import StoredRecords
 from partywall.stores.walls import Walls, authorise
-from partywall.tenancy import TenantScope
+from partywall.tenancy import TenantId, TenantScope
 
 __all__ = ["Collection", "Drop", "DropGroup", "Group", "Put", "StoreChange"]
 
@@ -173,6 +173,10 @@ class Collection:
     async def count(self, scope: TenantScope) -> int:
         """How many records of the scope's tenant lie in this store: for operators and proofs of deletion."""
         return await self._walls.placement.partition(authorise(scope)).count()
+
+    async def size_for_operators(self, tenant: TenantId) -> int:
+        """How many records of a tenant lie in this store, without a scope: see `Placement.size_for_operators`."""
+        return await self._walls.placement.size_for_operators(tenant)
 
     def resealable(self, scope: TenantScope) -> tuple[TenantStoreKeys, StoredRecords]:
         """What `keys.reseal_all` needs in order to bring the tenant's records in this store to its current key."""

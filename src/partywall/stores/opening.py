@@ -21,10 +21,11 @@ from partywall.stores.preferences import Preferences
 from partywall.stores.resealing import StoredRecords
 from partywall.stores.responses import Responses
 from partywall.stores.sessions import Sessions
+from partywall.stores.system_prompts import SystemPrompts
 from partywall.stores.trace_sessions import TraceSessions
 from partywall.stores.vault import Vault
 from partywall.stores.walls import Cryptography, Placement, Verification, Walls
-from partywall.tenancy import TenantScope
+from partywall.tenancy import TenantId, TenantScope
 
 __all__ = ["Stores", "open_stores"]
 
@@ -33,6 +34,7 @@ _BUILT: Final = (
     Store.DOCUMENTS,
     Store.MEMORY,
     Store.PREFERENCES,
+    Store.PROMPTS,
     Store.SESSIONS,
     Store.VAULT,
 )
@@ -55,6 +57,7 @@ class Stores:
         self.responses: Final = Responses(self._collections[Store.CONVERSATIONS], self.conversations, clock)
         self.memory: Final = Memory(self._collections[Store.MEMORY], clock)
         self.preferences: Final = Preferences(self._collections[Store.PREFERENCES])
+        self.system_prompts: Final = SystemPrompts(self._collections[Store.PROMPTS], clock)
         self.vault: Final = Vault(self._collections[Store.VAULT], clock)
         books = Books(self._collections[Store.DOCUMENTS], clock, retrieval.limits)
         self.files: Final = Files(books)
@@ -63,6 +66,14 @@ class Stores:
     def resealable(self, scope: TenantScope) -> Mapping[str, tuple[TenantStoreKeys, StoredRecords]]:
         """What `keys.reseal_all` needs in order to bring each store of the scope's tenant to its current key."""
         return {store.value: each.resealable(scope) for store, each in self._collections.items()}
+
+    async def sizes_for_operators(self, tenant: TenantId) -> Mapping[str, int]:
+        """How many records a tenant has, by store. No key is used for it, and nothing that a request reaches asks.
+
+        Raises:
+            StoreUnavailable: it can't be told.
+        """
+        return {store.value: await each.size_for_operators(tenant) for store, each in self._collections.items()}
 
     async def erase(self, scope: TenantScope) -> Mapping[str, int]:
         """Delete everything that the scope's tenant has in any store; returns how many records, by store.

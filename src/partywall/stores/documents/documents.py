@@ -18,10 +18,10 @@ from partywall.stores.documents import places
 from partywall.stores.documents.books import Attempt, Books, Head, Kept, Stored
 from partywall.stores.documents.embedding import Embedder, EmbedderOf
 from partywall.stores.documents.files import Files, check_data
-from partywall.stores.documents.filters import Comparison, Compound, Filter, parse_filter
+from partywall.stores.documents.filters import Comparison, Compound, Filter, keys_of, parse_filter
 from partywall.stores.documents.ingestion import Incoming, Ingestion
 from partywall.stores.documents.kinds import DEFAULT, Document, DocumentCollection, Hit, Progress, Retrieval
-from partywall.stores.documents.metadata import check_metadata
+from partywall.stores.documents.metadata import Value, check_metadata, refuse_reserved
 from partywall.stores.documents.parsing import Parser
 from partywall.stores.documents.search import Search
 from partywall.stores.documents.shelf import Shelf
@@ -45,6 +45,7 @@ class Documents:
         self._books = books
         self._records = books.records
         self._files = files
+        self._namespace_key = settings.namespace_key
         self._offline: Embedder | None = None
         self._ingestion = Ingestion(books, Parser(settings.limits), self._offline_for, settings.namespace_format)
         self._shelf = Shelf(settings.limits.index_bytes)
@@ -81,7 +82,7 @@ class Documents:
         """
         authorise(scope)
         check_word(name, "a collection's name")
-        head = Head.new(new_id(_KIND), name, check_metadata(metadata or {}), self._books.clock())
+        head = Head.new(new_id(_KIND), name, self._checked(metadata), self._books.clock())
 
         async def attempt() -> Attempt[DocumentCollection]:
             usage = (await self._books.usage(scope)).plus(collections=1)
@@ -127,7 +128,7 @@ class Documents:
         """
         if name is not None:
             check_word(name, "a collection's name")
-        said = None if metadata is None else check_metadata(metadata)
+        said = None if metadata is None else self._checked(metadata)
 
         async def attempt() -> Attempt[DocumentCollection]:
             head = await self._books.head(scope, collection)
@@ -202,7 +203,7 @@ class Documents:
         authorise(scope)
         check_word(name, "a document's name")
         check_data(data, self._books.limits)
-        come = Incoming(name, data, media_type, check_metadata(metadata or {}), collection, progress)
+        come = Incoming(name, data, media_type, self._checked(metadata), collection, progress)
         return await self._ingestion.add(scope, come)
 
     async def attach(
@@ -220,7 +221,7 @@ class Documents:
             Missing: there is no such collection, or no such file.
             BadRequest, PayloadTooLarge, QuotaExceeded, Conflict, ConfigError: see `add`.
         """
-        said = check_metadata(metadata or {})
+        said = self._checked(metadata)
         await self._books.head(scope, collection)
         file = await self._files.get(scope, file_id)
         data = await self._files.content(scope, file_id)
@@ -262,7 +263,7 @@ class Documents:
             Missing: there is none of that id in that collection.
             BadRequest: metadata that is refused.
         """
-        return await self._ingestion.describe(scope, collection, document_id, check_metadata(metadata))
+        return await self._ingestion.describe(scope, collection, document_id, self._checked(metadata))
 
     async def delete(self, scope: TenantScope, document_id: str, *, collection: str = DEFAULT) -> None:
         """Delete a document, and its file if it came with it and no other collection holds it.
@@ -308,9 +309,15 @@ class Documents:
         if type(k) is not int or not 1 <= k <= _MOST_HITS:
             raise BadRequest(f"a search finds 1 to {_MOST_HITS} pieces")
         condition = filters if filters is None or isinstance(filters, Comparison | Compound) else parse_filter(filters)
+        if condition is not None:
+            for key in keys_of(condition):
+                refuse_reserved(key, self._namespace_key)
         return await self._search.find(scope, query, k, collection, condition)
 
     # -- Steps ---
+
+    def _checked(self, metadata: Mapping[str, object] | None) -> dict[str, Value]:
+        return check_metadata({} if metadata is None else metadata, self._namespace_key)
 
     async def _take_out(self, scope: TenantScope, collection: str, document_id: str, *, keep_file: bool) -> None:
         async def attempt() -> Attempt[None]:

@@ -7,14 +7,14 @@ nothing of it becomes text of a query. It can only take away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from partywall.errors import BadRequest
 from partywall.stores.documents.metadata import Value, check_name, check_value
 
-__all__ = ["Comparison", "Compound", "Filter", "matches", "parse_filter"]
+__all__ = ["Comparison", "Compound", "Filter", "keys_of", "matches", "parse_filter"]
 
 _DEEPEST: Final = 8
 _MOST_CONDITIONS: Final = 64
@@ -98,6 +98,15 @@ def matches(condition: Filter, metadata: Mapping[str, Value]) -> bool:
     if condition.key not in metadata:
         return condition.type == "ne"
     return _SINGLE[condition.type](metadata[condition.key], wanted)
+
+
+def keys_of(condition: Filter) -> Iterator[str]:
+    """Every name that it asks about."""
+    if isinstance(condition, Comparison):
+        yield condition.key
+    else:
+        for each in condition.filters:
+            yield from keys_of(each)
 
 
 def _same(one: Value, other: Value) -> bool:

@@ -121,8 +121,10 @@ class Limits:
 class Retrieval:
     """What the document says about retrieval, as the stores are told it."""
 
+    namespace_key: str = "tenant_id"
+    """A name that metadata may not have, beside those that are always reserved."""
     namespace_format: str = "t_{tenant_id}"
     verify_namespace: bool = True
-    alert_threshold: int | None = 0
+    alert_threshold: int | None = None
     """Foreign pieces in one result above which an alarm sounds; None: they aren't counted."""
     limits: Limits = Limits()

@@ -14,7 +14,7 @@ from partywall.errors import BadRequest
 from partywall.stores.fields import check_text
 from partywall.tenancy.names import TENANT_FIELDS, squash
 
-__all__ = ["Value", "check_metadata", "check_name", "check_value", "metadata_of"]
+__all__ = ["Value", "check_metadata", "check_name", "check_value", "metadata_of", "refuse_reserved"]
 
 Value: TypeAlias = str | int | float | bool
 
@@ -25,15 +25,15 @@ _LARGEST_NUMBER: Final = 2**53
 _RESERVED: Final = TENANT_FIELDS | {"namespace"}
 
 
-def check_metadata(metadata: Mapping[str, object]) -> dict[str, Value]:
-    """The same names and values, each of them checked.
+def check_metadata(metadata: Mapping[str, object], namespace_key: str) -> dict[str, Value]:
+    """The same names and values, each of them checked. `namespace_key` is what the document calls the namespace.
 
     Raises:
         BadRequest: too many, a reserved or overlong name, or a value that is no text, number or truth value.
     """
     if not isinstance(metadata, Mapping) or len(metadata) > _MOST:  # type: ignore[redundant-expr]  # callers are not all typed
         raise BadRequest(f"metadata is a mapping of at most {_MOST} names")
-    return {check_name(name): check_value(value) for name, value in metadata.items()}
+    return {refuse_reserved(check_name(name), namespace_key): check_value(value) for name, value in metadata.items()}
 
 
 def check_name(name: object) -> str:
@@ -45,7 +45,18 @@ def check_name(name: object) -> str:
     if type(name) is not str:
         raise BadRequest("a name of metadata is a text")
     check_text(name, "a name of metadata", largest_bytes=_LONGEST_NAME_BYTES, too_large=BadRequest)
-    if squash(name.strip()) in _RESERVED or not name.isprintable():
+    if not name.isprintable():
+        raise BadRequest("a name of metadata is printable")
+    return refuse_reserved(name, "namespace")
+
+
+def refuse_reserved(name: str, namespace_key: str) -> str:
+    """The name, unless it could say whose something is, or is the document's own name for that.
+
+    Raises:
+        BadRequest: it could.
+    """
+    if (squashed := squash(name.strip())) in _RESERVED or squashed == squash(namespace_key):
         raise BadRequest(
             "metadata uses a reserved name", public_message="Metadata may not name a tenant, organization or namespace."
         )
