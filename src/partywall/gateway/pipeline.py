@@ -17,6 +17,7 @@ from partywall.config.routing import Stage
 from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
 from partywall.gateway.context.composing import compose
 from partywall.gateway.context.instructions import instruct
+from partywall.gateway.context.turn import InstructedTurn, Turn
 from partywall.gateway.endpoints import Act, Endpoint, Guard, find
 from partywall.gateway.exchange import Exchange
 from partywall.gateway.faces import answer_call, read_call
@@ -119,12 +120,14 @@ class Pipeline:
             raise ModelDenied(f"no target for the model speaks `{api}`")
         record.upstream = targets[0][1].id
         # 5. The context: what its tenant stored and the request goes on with, and the instructions that come first.
-        turn = None
+        turn: Turn | None = None
         if asked is not None:
             limit = server.max_body_bytes
             turn = await compose(scope, stores, wire, body, asked, decision, limit_bytes=limit)
             record.policies = decision.results
         if (instructions := serving.snapshot.instructions) is not None:
+            if turn is None and api is Api.RESPONSES:
+                turn = InstructedTurn(body.get("instructions"))
             prompts = self._platform.system_prompts if instructions.per_tenant else None
             await instruct(scope, instructions, prompts, wire, body, decision)
             record.policies = decision.results

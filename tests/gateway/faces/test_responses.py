@@ -54,7 +54,10 @@ def alive(vendor: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 async def _vendor(request: Received, writer: Any) -> bool:
     if request.path.endswith("/responses"):
         events = responses_text("said ", "before")
-        whole: Any = orjson.loads(events[-1].split(b"data: ")[1])["response"]
+        last: Any = orjson.loads(events[-1].split(b"data: ")[1])
+        last["response"]["instructions"] = request.json.get("instructions")
+        events[-1] = b"event: response.completed\ndata: " + orjson.dumps(last) + b"\n\n"
+        whole: Any = last["response"]
     else:
         events = chat_text("said ", "before")
         message = {"role": "assistant", "content": "said before"}
@@ -347,6 +350,30 @@ def test_an_input_of_another_type_is_never_a_failure(alive: Session, number: int
     for fields in ({}, {"conversation": alive.post("/v1/conversations", headers_of("alpha"), {}).json["id"]}):
         status, body = refused(alive, {"input": INPUTS[number], **fields})
         assert status in (200, 400, 404), body
+
+
+# -- The platform's own words ---
+
+
+@pytest.mark.parametrize("store", [True, False, None], ids=["kept", "not kept", "nowhere to keep"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_vendor_that_repeats_the_instructions_repeats_the_client_s(
+    vendor: Upstream, tmp_path: Path, store: bool | None, stream: bool
+) -> None:
+    """OpenAI's answers hold the `instructions` that it was sent, the platform's among them."""
+    sections: dict[str, Any] = {"prompts": {"base_system_prompt": "THE PLATFORM'S OWN WORDS"}}
+    if store is not None:
+        sections["encryption"] = {}
+    made = merged(base_document(base_url=vendor.url), **sections)
+    vendor.received.clear()
+    with session(write_document(tmp_path / "partywall.yaml", made), tmp_path / "data") as running:
+        fields = {} if store is None else {"store": store}
+        asked = asks("/v1/responses", stream=stream, instructions="be brief", **fields)
+        reply = running.post(*_swap(headers_of("alpha"), asked))
+    assert reply.status == 200
+    assert b"THE PLATFORM'S OWN WORDS" in vendor.received[0].body
+    assert b"THE PLATFORM'S" not in reply.body
+    assert b'"instructions":"be brief"' in reply.body
 
 
 # -- Without a place to store ---

@@ -24,7 +24,7 @@ from partywall.stores import Item, StoredResponse, Stores
 from partywall.stores.items import id_for
 from partywall.tenancy import TenantScope
 
-__all__ = ["ChatTurn", "ResponsesTurn", "Turn"]
+__all__ = ["ChatTurn", "InstructedTurn", "ResponsesTurn", "Turn"]
 
 _ENDS: Final = frozenset({"response.completed", "response.incomplete"})
 _FAILED: Final = frozenset({"cancelled", "failed"})
@@ -36,14 +36,8 @@ Event = tuple[bytes, JsonObject]
 class Turn(ABC):
     """One request's turn, on its way back to the client."""
 
-    def __init__(self, scope: TenantScope, stores: Stores, asked: Asked, own: tuple[Item, ...]) -> None:
-        self._scope = scope
-        self._stores = stores
-        self._asked = asked
-        self._own = own
-        self._kept = False
-        self.found: Found | None = None
-        """What was found for the request."""
+    found: Found | None = None
+    """What was found for the request."""
 
     @abstractmethod
     def answered(self, answer: JsonObject) -> None:
@@ -53,6 +47,7 @@ class Turn(ABC):
     def event(self, name: bytes, event: JsonObject) -> list[Event]:
         """An event has come: what the client is given in its place."""
 
+    @abstractmethod
     async def keep(self) -> None:
         """Keep what the turn leaves behind, once.
 
@@ -60,6 +55,39 @@ class Turn(ABC):
             Missing: the conversation has been deleted meanwhile.
             PayloadTooLarge, QuotaExceeded, Conflict, KeyUnavailable, StoreUnavailable: it can't be kept.
         """
+
+
+class InstructedTurn(Turn):
+    """A turn of Responses that leaves nothing behind: the client's own instructions are repeated to it, not ours."""
+
+    def __init__(self, instructions: object) -> None:
+        self._instructions = instructions
+
+    def answered(self, answer: JsonObject) -> None:
+        if answer.get("instructions") is not None:
+            answer["instructions"] = self._instructions
+
+    def event(self, name: bytes, event: JsonObject) -> list[Event]:
+        response = event.get("response")
+        if isinstance(response, dict):
+            self.answered(response)
+        return [(name, event)]
+
+    async def keep(self) -> None:
+        """Nothing is kept."""
+
+
+class _KeptTurn(Turn):
+    """A turn that may leave something behind."""
+
+    def __init__(self, scope: TenantScope, stores: Stores, asked: Asked, own: tuple[Item, ...]) -> None:
+        self._scope = scope
+        self._stores = stores
+        self._asked = asked
+        self._own = own
+        self._kept = False
+
+    async def keep(self) -> None:
         if self._kept:
             return
         self._kept = True
@@ -85,7 +113,7 @@ class Turn(ABC):
         return tuple(made)
 
 
-class ResponsesTurn(Turn):
+class ResponsesTurn(_KeptTurn):
     """A turn of Responses."""
 
     def __init__(
@@ -133,7 +161,7 @@ class ResponsesTurn(Turn):
         response["store"] = asked.keeps
         response["previous_response_id"] = asked.previous
         response["conversation"] = None if asked.conversation is None else {"id": asked.conversation}
-        if "instructions" in response:
+        if response.get("instructions") is not None:
             response["instructions"] = self._instructions
         for item in objects(response.get("output")):
             self._own_id(item)
@@ -158,7 +186,7 @@ class ResponsesTurn(Turn):
             await self._stores.conversations.append_made(self._scope, asked.conversation, items)
 
 
-class ChatTurn(Turn):
+class ChatTurn(_KeptTurn):
     """A turn of Chat that goes on with a conversation."""
 
     def __init__(self, scope: TenantScope, stores: Stores, asked: Asked, own: tuple[Item, ...]) -> None:
