@@ -90,6 +90,44 @@ def test_a_new_tenant_is_made_shown_and_let_in(partywall: Command, tmp_path: Pat
     assert (record.path, record.reason, record.credential_id) == ("tenants create", "onboarding", f"operator:{_ME}")
 
 
+def test_the_document_gets_the_entry_when_told_to(partywall: Command, tmp_path: Path) -> None:
+    path, data = tmp_path / "partywall.yaml", tmp_path / "data"
+    partywall("init", path)
+    before = path.read_text().splitlines()
+    made = partywall("tenants", "create", "gamma", path, "--data-dir", data, "--write", "--format", "json").json
+    assert made["written"]
+    after = path.read_text().splitlines()
+    assert len(after) == len(before) + 5  # the group, and the tenant among those that are declared
+    assert [line for line in after if line in before] == before  # comments and all
+    shown = {"authorization": f"Bearer {made['api_key']}", "x-user-id": "zoe"}
+
+    async def main() -> None:
+        async with Platform.open(path, data_dir=data) as platform:
+            assert (await platform.authenticate(shown)).tenant == "gamma"
+
+    asyncio.run(main())
+    again = partywall("tenants", "create", "gamma", path, "--data-dir", data, "--write")
+    assert again.code == 0
+    assert "lets `gamma` in already" in again.out
+    assert path.read_text().splitlines() == after
+
+
+def test_a_document_that_cannot_be_added_to_is_left_alone_and_nothing_is_made(
+    partywall: Command, tmp_path: Path, document: Path
+) -> None:
+    text = document.read_text()
+    flow = tmp_path / "flow.yaml"
+    start, end = text.index("consumer_groups:"), text.index("policies:")
+    digest = key_hash(KEYS["alpha"])
+    group = f"consumer_groups: [{{name: alpha, api_keys: [{digest}], upstream: alpha-target}}]\n"
+    flow.write_text(text[:start] + group + text[end:])
+    before = flow.read_bytes()
+    said = partywall("tenants", "create", "gamma", flow, "--data-dir", tmp_path / "data", "--write")
+    assert "by hand" in _one_line(said)
+    assert flow.read_bytes() == before
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_tenant_of_the_document_gets_what_is_missing_and_no_api_key(
     partywall: Command, tmp_path: Path, document: Path
 ) -> None:
@@ -108,7 +146,15 @@ def test_a_tenant_of_the_document_gets_what_is_missing_and_no_api_key(
         "in_document": True,
         "api_key": None,
         "group": None,
+        "written": False,
     }
+
+
+def test_where_tenants_are_declared_the_new_one_is_to_be(partywall: Command, tmp_path: Path) -> None:
+    path = write_document(tmp_path / "doc.yaml", merged(base_document(), tenants={"alpha": {}, "beta": {}}))
+    told = partywall("tenants", "create", "gamma", path, "--data-dir", tmp_path / "data").out
+    assert "and this under `tenants`:\n\n  gamma: {}\n" in told
+    assert "gamma: {}" not in partywall("tenants", "create", "alpha", path, "--data-dir", tmp_path / "data").out
 
 
 def test_a_name_that_a_group_has_is_not_given_to_another(partywall: Command, tmp_path: Path) -> None:
@@ -158,6 +204,28 @@ def test_a_suspended_tenant_is_refused_by_a_running_gateway(partywall: Command, 
     ]
     assert {act[2] for act in acts} == {f"operator:{_ME}"}
     assert not [r for r in recorded(data, "beta") if r.method == "OPERATOR"]
+
+
+def test_sessions_that_cannot_be_ended_keep_nobody_from_being_suspended(
+    partywall: Command, tmp_path: Path, document: Path
+) -> None:
+    data = tmp_path / "data"
+
+    async def main() -> None:
+        async with Platform.open(document, data_dir=data) as platform:
+            for tenant in KEYS:
+                await platform.stores.sessions.start(await platform.authenticate(headers_of(tenant)))
+
+    asyncio.run(main())
+    sessions = data / "tenants" / "alpha" / "sessions.db"
+    sessions.rename(data / "aside")
+    sessions.write_bytes(b"no database " * 400)
+    ended = partywall("tenants", "suspend", "alpha", "--data-dir", data, "--reason", "unpaid")
+    assert (ended.code, ended.out) == (2, "alpha: suspended\n")
+    assert ended.err.startswith("`alpha` is suspended; run this again to end its sessions: ")
+    (data / "aside").rename(sessions)
+    again = partywall("tenants", "suspend", "alpha", "--data-dir", data, "--reason", "unpaid")
+    assert (again.code, again.out) == (0, "alpha: suspended; it was suspended already\n")
 
 
 @pytest.mark.parametrize("what", ["suspend", "resume"])

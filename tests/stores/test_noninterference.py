@@ -25,7 +25,7 @@ from tests.stores.houses import House, house_in, scope_of
 from tests.stores.memory_backend import MemoryBackend, MemoryPartition
 from tests.stores.uses import USES, observed, renamed
 
-from partywall.stores import Stores
+from partywall.stores import Direction, Stores
 from partywall.stores.backends.base import Change, Insert
 from partywall.tenancy import Secret, TenantId, TenantScope
 
@@ -39,7 +39,7 @@ Op = tuple[str, int, str, str]
 
 WHAT: Final = [
     *("append", "create", "delete", "list", "messages", "after", "note", "search", "forget", "wipe", "set"),
-    *("tell", "told", "untell"),
+    *("tell", "told", "untell", "node", "unnode", "edge", "unedge", "near", "find", "walk"),
     *("unset", "put", "take", "tools", "trace", "traces", "untrace", "start", "verify", "end"),
 ]
 
@@ -57,6 +57,7 @@ async def do(stores: Stores, scope: TenantScope, op: Op, ids: Sequence[str]) -> 
     what, number, one, two = op
     known = ids[number % len(ids)] if ids and number % 3 else one
     conversations, memory, traces = stores.conversations, stores.memory, stores.trace_sessions
+    graph = stores.graph
     questions: dict[str, Any] = {
         "append": lambda: conversations.append(scope, known, role="user", content=two),
         "create": lambda: conversations.create(scope, own_id=one),
@@ -72,6 +73,13 @@ async def do(stores: Stores, scope: TenantScope, op: Op, ids: Sequence[str]) -> 
         "unset": lambda: stores.preferences.remove(scope, one),
         "put": lambda: stores.vault.put(scope, one, Secret(two or "x")),
         "take": lambda: stores.vault.get(scope, one),
+        "node": lambda: graph.put_node(scope, "k", {"p": two}, node_id=one, searchable=["p"] if two else []),
+        "unnode": lambda: graph.delete_node(scope, known),
+        "edge": lambda: graph.put_edge(scope, one, "knows", known, {"p": two}),
+        "unedge": lambda: graph.delete_edge(scope, one, "knows", known),
+        "near": lambda: graph.neighbours(scope, known, direction=list(Direction)[number % 2], limit=2),
+        "find": lambda: graph.search(scope, "k", "p", two),
+        "walk": lambda: graph.walk(scope, known, ["knows"], depth=1 + number % 4),
         "tell": lambda: stores.system_prompts.put(scope, one),
         "told": lambda: stores.system_prompts.list_versions(scope, after=number % 3, limit=2),
         "untell": lambda: stores.system_prompts.clear(scope),

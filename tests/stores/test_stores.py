@@ -23,7 +23,7 @@ A, B = scope_of(ALPHA), scope_of(BETA)
 _LIES_IN: Final = {"trace_sessions": "sessions", "files": "documents", "system_prompts": "prompts"}
 _EMPTIED: Final = {
     store: _LIES_IN.get(store, store)
-    for store in ("conversations", "memory", "vault", "documents", "files", "system_prompts")
+    for store in ("conversations", "memory", "vault", "documents", "files", "system_prompts", "graph")
 }
 each_store = pytest.mark.parametrize("store", USES)
 each_backend = pytest.mark.parametrize("kind", BACKENDS)

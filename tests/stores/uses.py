@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from partywall.errors import PartywallError
-from partywall.stores import StoredResponse, Stores
+from partywall.stores import Direction, StoredResponse, Stores
 from partywall.tenancy import Secret, TenantScope
 
 __all__ = ["NAMES", "USES", "Use", "observed", "renamed"]
@@ -42,7 +42,7 @@ async def observed(question: Awaitable[object]) -> str:
     return repr(answer)
 
 
-_MADE = re.compile(r"(conv|msg|fc|item|mem|resp|sess|evt|file|vs)_[0-9a-f]{32}")
+_MADE = re.compile(r"(conv|msg|fc|item|mem|resp|sess|evt|file|vs|node|edge)_[0-9a-f]{32}")
 
 
 def renamed(texts: list[str], known: dict[str, str]) -> list[str]:
@@ -128,6 +128,39 @@ async def _look_memory(stores: Stores, scope: TenantScope, ids: list[str]) -> li
 async def _clear_memory(stores: Stores, scope: TenantScope) -> None:
     for name in NAMES:
         await stores.memory.forget_all(scope, name)
+
+
+async def _plant_graph(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
+    """A node that both tenants call the same, in the middle of each one's own (C32)."""
+    graph, made = stores.graph, []
+    for name in NAMES:
+        await graph.put_node(scope, "person", {"name": name, "said": mark}, node_id=name, searchable=["name"])
+        made.append((await graph.put_node(scope, "place", {"said": mark})).id)
+    for source, target in ((NAMES[0], made[0]), (made[0], NAMES[1]), (NAMES[1], made[1]), (made[1], NAMES[1])):
+        made.append((await graph.put_edge(scope, source, "knows", target, {"said": mark})).id)
+    return made
+
+
+async def _look_graph(stores: Stores, scope: TenantScope, ids: list[str]) -> list[str]:
+    graph = stores.graph
+    seen = [await observed(graph.list_nodes(scope, backwards=way, limit=1)) for way in (False, True)]
+    seen += [await observed(graph.list_nodes(scope, kind)) for kind in ("person", "place", "", "perso")]
+    seen += [await observed(graph.search(scope, "person", "name", name)) for name in (*NAMES, "", "n-", "%", 1)]
+    seen.append(await observed(graph.search(scope, "person", "said", NAMES[0])))
+    for each in (*NAMES, *ids, "", "%", "node_"):
+        seen.append(await observed(graph.get_node(scope, each)))
+        seen.append(await observed(graph.list_nodes(scope, after=each)))
+        seen += [await observed(graph.neighbours(scope, each, direction=way)) for way in Direction]
+        seen.append(await observed(graph.neighbours(scope, NAMES[0], "knows", after=each)))
+        seen.append(await observed(graph.walk(scope, each, ["knows"], depth=3)))
+        seen.append(await observed(graph.delete_edge(scope, NAMES[0], "said", each)))
+    return seen
+
+
+async def _clear_graph(stores: Stores, scope: TenantScope) -> None:
+    while (page := await stores.graph.list_nodes(scope)).items:
+        for node in page.items:
+            await stores.graph.delete_node(scope, node.id)
 
 
 async def _plant_preferences(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
@@ -266,6 +299,7 @@ USES: Final = {
     "conversations": Use(_plant_conversations, _look_conversations, _clear_conversations),
     "responses": Use(_plant_responses, _look_responses, _clear_responses),
     "memory": Use(_plant_memory, _look_memory, _clear_memory),
+    "graph": Use(_plant_graph, _look_graph, _clear_graph),
     "preferences": Use(_plant_preferences, _look_preferences, _clear_preferences),
     "system_prompts": Use(_plant_system_prompts, _look_system_prompts, _clear_system_prompts),
     "vault": Use(_plant_vault, _look_vault, _clear_vault),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from partywall.cli.key_progress import progress_bar
 from partywall.cli.keyring import KeyPlace, told_document
 from partywall.config import Document, load
 from partywall.errors import ConfigError, PartywallError
@@ -79,17 +80,15 @@ async def _gather(subject: Subject, tenants: list[TenantId]) -> list[Facts]:
     standing = Standing(subject.data_dir)
     suspended = standing.suspended() if standing.exists() else {}
     reader = TrailReader(subject.data_dir)
+    found: list[Facts] = []
     async with _stored(subject) as (stores, keys):
-        return [
-            Facts(
-                tenant,
-                suspended.get(tenant),
-                keys.get(tenant),
-                await _records(stores, tenant),
-                await asyncio.to_thread(_last, reader, tenant),
-            )
-            for tenant in tenants
-        ]
+        with progress_bar() as tell:
+            for number, tenant in enumerate(tenants, 1):
+                records = await _records(stores, tenant)
+                last = await asyncio.to_thread(_last, reader, tenant)
+                found.append(Facts(tenant, suspended.get(tenant), keys.get(tenant), records, last))
+                tell(number, len(tenants), tenant)
+    return found
 
 
 @asynccontextmanager

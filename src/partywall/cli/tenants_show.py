@@ -31,7 +31,10 @@ _DIGEST_SHOWN: Final = len("sha256:") + 12
 @click.command("list")
 @about_document
 def list_command(config: Path | None, data_dir: Path, form: str) -> None:
-    """Show every tenant of the document: its standing, its key, its records and its last decision."""
+    """Show every tenant of the document: its standing, its key, its records and its last decision.
+
+    Records are counted as they lie there; those by which others are found count, too.
+    """
     subject = Subject.find(config, data_dir)
     facts = facts_of(subject, subject.tenants())
     if form == "json":

@@ -16,6 +16,7 @@ import orjson
 
 from partywall.cli.keyring import operator
 from partywall.cli.tenant_options import about_tenant, because, opened
+from partywall.errors import PartywallError
 from partywall.tenancy import TenantId
 
 __all__ = ["resume_command", "suspend_command"]
@@ -31,12 +32,20 @@ def suspend_command(tenant: TenantId, config: Path | None, data_dir: Path, form:
     What it has stored stays as it is.
     """
 
-    async def act() -> bool:
+    async def act() -> tuple[bool, PartywallError | None]:
         async with opened(config, data_dir) as platform:
-            return await platform.tenants.suspend(tenant, who=operator(), why=reason)
+            try:
+                return await platform.tenants.suspend(tenant, who=operator(), why=reason), None
+            except PartywallError as error:
+                if platform.tenants.suspension(tenant) is None:
+                    raise
+                return True, error
 
-    changed = asyncio.run(act())
+    changed, failure = asyncio.run(act())
     _say(tenant, "suspended", form, "" if changed else "; it was suspended already", changed=changed)
+    if failure is not None:
+        click.echo(f"`{tenant}` is suspended; run this again to end its sessions: {failure}", err=True)
+        raise SystemExit(2)
 
 
 @click.command("resume")

@@ -29,6 +29,7 @@ from partywall.stores import (
     Conversations,
     Documents,
     Files,
+    Graph,
     Memory,
     Preferences,
     Stores,
@@ -167,6 +168,11 @@ class Platform:
     def files(self) -> Files:
         """Files of tenants. Raises as `stores` does."""
         return self.stores.files
+
+    @property
+    def graph(self) -> Graph:
+        """Each tenant's knowledge graph. Raises as `stores` does."""
+        return self.stores.graph
 
     @property
     def memory(self) -> Memory:

@@ -28,6 +28,7 @@ from partywall.stores.documents import (
     parse_filter,
 )
 from partywall.stores.fields import Page
+from partywall.stores.graph import Direction, Edge, Graph, Neighbour, Node, Reached
 from partywall.stores.items import Item, Message
 from partywall.stores.memory import Memory, Note
 from partywall.stores.opening import Stores, open_stores
@@ -43,23 +44,29 @@ __all__ = [
     "Compound",
     "Conversation",
     "Conversations",
+    "Direction",
     "Document",
     "DocumentCollection",
     "Documents",
+    "Edge",
     "Embedder",
     "EmbedderOf",
     "File",
     "Files",
     "Filter",
+    "Graph",
     "Hit",
     "Item",
     "Limits",
     "Memory",
     "Message",
+    "Neighbour",
+    "Node",
     "Note",
     "OnAlarm",
     "Page",
     "Preferences",
+    "Reached",
     "Responses",
     "Retrieval",
     "Session",

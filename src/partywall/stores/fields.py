@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+import orjson
+
 from partywall.errors import BadRequest, PayloadTooLarge, StoreUnavailable
 from partywall.stores.walls import authorise
 from partywall.tenancy import TenantScope
@@ -21,6 +23,7 @@ __all__ = [
     "ATTEMPTS",
     "Clock",
     "Page",
+    "check_json",
     "check_metadata",
     "check_page_size",
     "check_text",
@@ -94,6 +97,22 @@ def check_text(
     if size > largest_bytes:
         raise too_large(f"{what} has {size} bytes; at most {largest_bytes} are kept")
     return value
+
+
+def check_json(value: object, what: str) -> bytes:
+    """JSON of the caller's that is the same when it is read back; returns it as it is written.
+
+    Raises:
+        BadRequest: it is none, or JSON would change it.
+    """
+    try:
+        written = orjson.dumps(value)
+        same = orjson.loads(written) == value
+    except (TypeError, ValueError) as error:
+        raise BadRequest(f"{what} must be JSON: {error}") from error
+    if not same:
+        raise BadRequest(f"{what} would be changed by JSON, and can't be kept as given")
+    return written
 
 
 def check_metadata(metadata: object) -> dict[str, str]:

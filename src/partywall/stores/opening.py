@@ -16,6 +16,7 @@ from partywall.stores.collection import Collection
 from partywall.stores.conversations import Conversations
 from partywall.stores.documents import Books, Documents, Files, Retrieval
 from partywall.stores.fields import Clock
+from partywall.stores.graph import Graph
 from partywall.stores.memory import Memory
 from partywall.stores.preferences import Preferences
 from partywall.stores.resealing import StoredRecords
@@ -32,6 +33,7 @@ __all__ = ["Stores", "open_stores"]
 _BUILT: Final = (
     Store.CONVERSATIONS,
     Store.DOCUMENTS,
+    Store.GRAPH,
     Store.MEMORY,
     Store.PREFERENCES,
     Store.PROMPTS,
@@ -55,6 +57,7 @@ class Stores:
         self.trace_sessions: Final = TraceSessions(self._collections[Store.SESSIONS], clock)
         self.conversations: Final = Conversations(self._collections[Store.CONVERSATIONS], self.sessions, clock)
         self.responses: Final = Responses(self._collections[Store.CONVERSATIONS], self.conversations, clock)
+        self.graph: Final = Graph(self._collections[Store.GRAPH], clock)
         self.memory: Final = Memory(self._collections[Store.MEMORY], clock)
         self.preferences: Final = Preferences(self._collections[Store.PREFERENCES])
         self.system_prompts: Final = SystemPrompts(self._collections[Store.PROMPTS], clock)

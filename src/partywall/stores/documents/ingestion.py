@@ -110,10 +110,10 @@ class Ingestion:
     async def add(self, scope: TenantScope, come: Incoming) -> Document:
         """A document under its name, with a file of its own. See `Documents.add`."""
         digest = await _digest(come.data)
-        same = await self._same(scope, come, digest)
-        if same is not None:
-            return await self.describe(scope, come.collection, same.id, come.metadata)
-        staged = await self._stage(scope, come)
+        old = await self._old(scope, come)
+        if old is not None and old.digest == digest:
+            return await self.describe(scope, come.collection, old.id, come.metadata)
+        staged = await self._stage(scope, come, freed=0 if old is None else old.chunks)
         try:
             file = await stage_file(
                 self._books, staged.stage, name=come.name, data=come.data, purpose=_PURPOSE, added_to=come.collection
@@ -166,15 +166,15 @@ class Ingestion:
 
     # -- Step 1 ---
 
-    async def _same(self, scope: TenantScope, come: Incoming, digest: str) -> Kept | None:
-        """The document that has this name and these bytes already.
+    async def _old(self, scope: TenantScope, come: Incoming) -> Kept | None:
+        """The document that has this name already.
 
         Raises:
             Missing: there is no such collection.
         """
         await self._books.head(scope, come.collection)
         named = await self._named(scope, come)
-        return named[1] if named is not None and named[1].digest == digest else None
+        return None if named is None else named[1]
 
     async def _named(self, scope: TenantScope, come: Incoming) -> tuple[Put, Kept] | None:
         """The record of the name, as it is to be put again, and the document that it leads to."""
@@ -191,17 +191,16 @@ class Ingestion:
 
     # -- Steps 2 and 3 ---
 
-    async def _stage(self, scope: TenantScope, come: Incoming) -> _Staged:
+    async def _stage(self, scope: TenantScope, come: Incoming, *, freed: int = 0) -> _Staged:
+        """All of a document but its place. `freed` is how many pieces go when it comes."""
         head, usage = await self._books.open(scope, come.collection)
         embedder = self._embedder(scope, head)
         media_type = media_type_of(come.name, come.data, come.media_type)
         read = await self._parser.read(scope, come.data, media_type)
         spans = await asyncio.to_thread(lambda: tuple(cut(read.text, read.headings)))
-        if not spans:
-            raise BadRequest("a file has no text", public_message="The file can't be used: there is no text in it.")
         if len(spans) > self._books.limits.chunks_of_document:
             raise PayloadTooLarge(f"a document has {len(spans)} pieces")
-        usage.plus(chunks=len(spans)).check(scope, self._books.limits)
+        usage.plus(chunks=len(spans) - freed).check(scope, self._books.limits)
         await sweep(self._books, scope)
         stage = Stage(self._books, scope)
         try:

@@ -112,8 +112,13 @@ class Parser:
             ConfigError: what reads it isn't installed.
         """
         kind = _FORMATS[media_type]
-        if kind == "text":
-            return Text(self._decoded(data), ())
+        found = Text(self._decoded(data), ()) if kind == "text" else await self._read_apart(scope, kind, data)
+        if not found.text or found.text.isspace():
+            raise _unreadable("there is no text in it")
+        return found
+
+    async def _read_apart(self, scope: TenantScope, kind: str, data: bytes) -> Text:
+        """What a process of its own reads."""
         require(_NEEDED[kind])
         lock = self._own.get(scope.tenant) or self._own.setdefault(scope.tenant, asyncio.Lock())
         async with lock, self._all:
@@ -172,14 +177,17 @@ async def _exchange(process: asyncio.subprocess.Process, data: bytes, most: int)
             await stdin.drain()
             stdin.close()
 
+    parts: list[bytes] = []
     async with asyncio.TaskGroup() as group:
         group.create_task(write(process.stdin))
-        parts, size = [], 0
-        while part := await process.stdout.read(2**18):
-            size += len(part)
-            if size > most:
-                raise _unreadable("there is too much in the file")
+        left = most
+        while left >= 0 and (part := await process.stdout.read(2**18)):
+            left -= len(part)
             parts.append(part)
+        if left < 0:
+            process.kill()  # and so the write ends too
+    if left < 0:
+        raise _unreadable("there is too much in the file")
     return b"".join(parts)
 
 
