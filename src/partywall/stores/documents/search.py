@@ -255,4 +255,5 @@ class _Round:
             start=int(number(said, "start")),
             end=int(number(said, "end")),
             metadata=dict(kept.metadata),
+            tenant=piece.tenant,
         )
