@@ -84,9 +84,15 @@ def _furnished(strategy: Strategy) -> str:
 
 def _empty(database: str, strategy: Strategy) -> None:
     server = postgres_server()
-    server.execute("DELETE FROM partywall.rows WHERE tenant NOT LIKE '\\_probe%'", "DELETE FROM partywall.partitions", database=database)
+    server.execute(
+        "DELETE FROM partywall.rows WHERE tenant NOT LIKE '\\_probe%'",
+        "DELETE FROM partywall.partitions",
+        database=database,
+    )
     for (name,) in server.query("SELECT name FROM partywall.placements WHERE name <> ''", database=database):
-        schema, where = (f'"{name}"', database) if strategy is Strategy.SEPARATE_COLLECTION else ("partywall", str(name))
+        schema, where = (
+            (f'"{name}"', database) if strategy is Strategy.SEPARATE_COLLECTION else ("partywall", str(name))
+        )
         server.execute(f"DELETE FROM {schema}.rows", f"DELETE FROM {schema}.partitions", database=where)
 
 
@@ -96,7 +102,9 @@ def _elsewhere(work: Callable[[], str]) -> str:
         return pool.submit(work).result(120)
 
 
-def settings_for(dsn: str, strategy: Strategy, *, max_connections: int = 16, timeout_seconds: float = 30.0) -> PostgresSettings:
+def settings_for(
+    dsn: str, strategy: Strategy, *, max_connections: int = 16, timeout_seconds: float = 30.0
+) -> PostgresSettings:
     """As `platform` would make them of a document."""
     return PostgresSettings(
         dsn=lambda: Secret(dsn), strategy=strategy, max_connections=max_connections, timeout_seconds=timeout_seconds

@@ -105,9 +105,7 @@ class PostgresBackend:
             crowd = self._crowds[tenant] = asyncio.Semaphore(self._most_each)
         async with crowd:
             place = await self._places.of(tenant)
-            async with self._connections.transaction(
-                place.database, tenant, place.role, reading=reading
-            ) as under_way:
+            async with self._connections.transaction(place.database, tenant, place.role, reading=reading) as under_way:
                 return await work(under_way, place.statements)
 
     async def _guarded(self, what: str, work: Awaitable[_Result]) -> _Result:

@@ -167,7 +167,9 @@ class Owner:
         version = int((await connection.exec_driver_sql("SHOW server_version_num")).scalar_one())
         if faults := faults_of_server(version):
             raise ConfigError(f"storage: {faults[0]}")
-        known = await connection.exec_driver_sql("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1", (self._serving,))
+        known = await connection.exec_driver_sql(
+            "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1", (self._serving,)
+        )
         if known.first() is None:
             raise ConfigError(
                 f"{_SERVING_DSN}: there is no role `{self._serving}` yet; as an administrator, CREATE ROLE "

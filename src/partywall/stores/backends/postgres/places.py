@@ -99,7 +99,11 @@ class Places:
         try:
             async with self._connections.transaction(place.database, tenant, place.role, reading=True) as under_way:
                 faults = await faults_of_tables(under_way.connection, place.statements.schema, own_role=place.role)
-        except (asyncpg.InvalidCatalogNameError, asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError) as error:
+        except (
+            asyncpg.InvalidCatalogNameError,
+            asyncpg.InvalidParameterValueError,
+            asyncpg.InsufficientPrivilegeError,
+        ) as error:
             raise StoreUnavailable(
                 f"what was provisioned for `{tenant}` is gone or closed to us ({error}); run `{MIGRATE_COMMAND} CONFIG`"
             ) from error

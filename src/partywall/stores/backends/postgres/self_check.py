@@ -169,7 +169,9 @@ async def faults_of_version(connection: Connection, schema: str) -> list[str]:
         return []
     if isinstance(found, str) and found > SCHEMA_VERSION:
         return [f"the tables in `{schema}` were made by a newer partywall ({found}); serve with that one"]
-    return [f"the tables in `{schema}` are of the version {found}, not {SCHEMA_VERSION}; run `{MIGRATE_COMMAND} CONFIG`"]
+    return [
+        f"the tables in `{schema}` are of the version {found}, not {SCHEMA_VERSION}; run `{MIGRATE_COMMAND} CONFIG`"
+    ]
 
 
 # -- The proof with two identities ---
