@@ -292,12 +292,15 @@ class TestOperators:
 
     def test_what_any_of_its_groups_demands_is_demanded_of_a_tenants_texts(self) -> None:
         """They belong to the tenant, whoever of it brought them."""
-        groups = [{"name": "alpha"}, {"name": "strict", "tenant": "alpha", "chain": ["data-routing-policy"]}]
+        strict = {"name": "strict", "tenant": "alpha", "chain": ["data-routing-policy"]}
+        groups = [{"name": "alpha"}, strict, {"name": "beta"}]
         made = rules(
             consumer_groups={"groups": groups},
             providers={"targets": [{"id": "trains", "provider": "parrot"}]},
             policy={"data-routing-policy": {"require_no_training": True}},
         )
+        for who in (scope("beta"), scope("beta", kind=CredentialKind.OPERATOR)):
+            assert permitted_target(made, who, "trains").id == "trains"
         for who in (scope("alpha"), scope("alpha", "strict"), scope("alpha", kind=CredentialKind.OPERATOR)):
             with pytest.raises(ModelDenied):
                 permitted_target(made, who, "trains")

@@ -22,10 +22,13 @@ from partywall.stores.resealing import StoredRecords
 from partywall.stores.walls import Walls, authorise
 from partywall.tenancy import TenantId, TenantScope
 
-__all__ = ["Collection", "Drop", "DropGroup", "Group", "Put", "StoreChange"]
+__all__ = ["Collection", "Drop", "DropGroup", "Group", "Names", "Put", "StoreChange"]
 
 _LARGEST_RECORD_BYTES: Final = 4 * 2**20
 _log = logging.getLogger(__name__)
+
+
+_MOST_NAMES: Final = 10_000
 
 
 class Group(NamedTuple):
@@ -57,6 +60,9 @@ class DropGroup(NamedTuple):
 
     group: Group
 
+
+Names: TypeAlias = dict[tuple[Group, str], tuple[bytes, bytes]]
+"""What groups and ids of one tenant are hashed to. It opens nothing."""
 
 StoreChange: TypeAlias = Put | Drop | DropGroup
 
@@ -103,20 +109,27 @@ class Collection:
             raise self.missing(scope)
         return record
 
-    async def find_many(self, scope: TenantScope, places: Sequence[tuple[Group, str]]) -> list[Record | None]:
-        """As `find`, for each of these groups and ids, as they all were at one moment."""
+    async def find_many(
+        self, scope: TenantScope, places: Sequence[tuple[Group, str]], *, names: Names | None = None
+    ) -> list[Record | None]:
+        """As `find`, for each of these groups and ids, as they all were at one moment.
+
+        `names` remembers hashed names between calls on behalf of one tenant.
+        """
         authorise(scope)
-        groups: dict[Group, bytes] = {}
-        names: list[tuple[bytes, bytes]] = []
-        for group, record_id in places:
-            if (name := groups.get(group)) is None:
-                name = groups[group] = await self._group(scope, group)
-            names.append((name, await self._key(scope, group, record_id)))
-        rows = await self._walls.placement.partition(scope).get_many(names)
+        names = {} if names is None else names
+        if len(names) > _MOST_NAMES:
+            names.clear()
+        found = []
+        for place in places:
+            if (name := names.get(place)) is None:
+                name = names[place] = await self._names(scope, *place)
+            found.append(name)
+        rows = await self._walls.placement.partition(scope).get_many(found)
         records: list[Record | None] = []
         admitted: list[Row] = []
-        for (group, _), place, row in zip(places, names, rows, strict=True):
-            record = None if row is None else await self._walls.admit(scope, group.purpose, *place, row)
+        for (group, _), name, row in zip(places, found, rows, strict=True):
+            record = None if row is None else await self._walls.admit(scope, group.purpose, *name, row)
             records.append(record)
             if row is not None and record is not None:
                 admitted.append(row)

@@ -23,7 +23,7 @@ A, B = scope_of(ALPHA), scope_of(BETA)
 POLICY = b"Refunds are paid within thirty days.\n\nParcels travel by train."
 
 
-def in_house(folder: Path, body: Callable[[House], Awaitable[None]], *, kind: str = "memory", **limits: Any) -> None:
+def in_house(folder: Path, body: Callable[[House], Awaitable[None]], kind: str = "memory", **limits: int) -> None:
     async def main() -> None:
         async with house_in(folder, kind) as house:
             house.stores = Stores(house.walls, house.clock, Retrieval(limits=Limits(**limits)))
@@ -211,7 +211,7 @@ def test_other_bytes_take_the_place_of_the_old_ones_at_once(tmp_path: Path) -> N
         assert [file.name for file in (await house.stores.files.list_own(A)).items] == ["a"]
         assert (await documents.get_collection(A, "default")).chunks == counts[0]
 
-    in_house(tmp_path, body, kind="sqlite")
+    in_house(tmp_path, body, "sqlite")
 
 
 def test_progress_is_told(tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ def test_a_large_file_comes_back_as_it_was(tmp_path: Path) -> None:
         assert await house.stores.files.content(A, file.id) == data
         assert (await house.stores.files.list_own(A, purpose="other")).items == ()
 
-    in_house(tmp_path, body, kind="sqlite")
+    in_house(tmp_path, body, "sqlite")
 
 
 QUOTAS: dict[str, tuple[dict[str, int], Callable[[Stores], Awaitable[object]], type[Exception]]] = {
@@ -370,7 +370,7 @@ def test_a_tenant_s_room_ends_and_another_s_does_not(tmp_path: Path, what: str) 
         await documents.delete_collection(A, "default")
         await documents.add(A, name="b", data=b"small")
 
-    in_house(tmp_path, body, **limits)
+    in_house(tmp_path, body, "memory", **limits)
 
 
 def test_no_operation_gives_a_vector_back() -> None:

@@ -42,18 +42,18 @@ def model(condition: dict[str, Any], metadata: dict[str, Value]) -> bool:
     """The same, as one would write it down."""
 
     def same(one: object, other: object) -> bool:
-        return one == other and (type(one) is bool) == (type(other) is bool)
+        return bool(one == other) and (type(one) is bool) == (type(other) is bool)
 
-    kind = condition["type"]
+    kind: str = condition["type"]
     if kind in ("and", "or"):
         found = [model(each, metadata) for each in condition["filters"]]
         return all(found) if kind == "and" else any(found)
     is_there, value = condition["key"] in metadata, metadata.get(condition["key"])
     wanted = condition["value"]
     if kind in ("eq", "ne"):
-        return (is_there and same(value, wanted)) == (kind == "eq")
+        return (is_there and same(value, wanted)) is (kind == "eq")
     if kind in ("in", "nin"):
-        return (is_there and any(same(value, one) for one in wanted)) == (kind == "in")
+        return (is_there and any(same(value, one) for one in wanted)) is (kind == "in")
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
     return bool({"gt": value > wanted, "gte": value >= wanted, "lt": value < wanted, "lte": value <= wanted}[kind])

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from partywall.errors import StoreUnavailable
+from partywall.stores.collection import Names
 from partywall.stores.documents.metadata import Value
 from partywall.stores.fields import members, number, text
 
@@ -59,6 +60,7 @@ class Candidate(NamedTuple):
 
 
 _LITTLE: Final = np.dtype("<f4")
+_BLOCK: Final = 64
 
 
 def block_body(version: str, first: int, vectors: npt.NDArray[np.float32]) -> dict[str, object]:
@@ -85,7 +87,7 @@ def read_block(body: object) -> Block:
 class Index:
     """One collection's."""
 
-    __slots__ = ("_documents", "_matrix", "_numbers", "_owners", "dimensions", "model", "stamp")
+    __slots__ = ("_documents", "_matrix", "_numbers", "_owners", "dimensions", "model", "names", "stamp")
 
     def __init__(
         self, stamp: Stamp, model: str | None, dimensions: int, documents: Sequence[Known], blocks: Sequence[Block]
@@ -94,6 +96,8 @@ class Index:
         self.stamp: Final = stamp
         self.model: Final = model
         self.dimensions: Final = dimensions
+        self.names: Final[Names] = {}
+        """Hashed names of records that were fetched for it, as many as are worth remembering. They open nothing."""
         self._documents: Final = tuple(documents)
         owner = {known.version: place for place, known in enumerate(documents)}
         ours = [block for block in blocks if block.version in owner and block.vectors.shape[1] == dimensions]
@@ -141,9 +145,12 @@ class Index:
 
 def _best(scores: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.intp]:
     """Places of the largest, largest first; of equal ones, the first first."""
-    if count >= len(scores):
-        return np.argsort(-scores, kind="stable")
-    # All that are as large as the last that is wanted, so that what is equal is decided by place and not by partition.
-    least = np.partition(scores, len(scores) - count)[len(scores) - count]
+    blocks = len(scores) // _BLOCK
+    if blocks <= count:
+        return np.argsort(-scores, kind="stable")[:count]
+    # Each of `count` blocks holds a score that is at least `least`, so the largest `count` of all are at least that,
+    # and so is everything that equals one of them: what is equal is decided by place.
+    maxima = scores[: blocks * _BLOCK].reshape(blocks, _BLOCK).max(axis=1)
+    least = np.partition(maxima, blocks - count)[blocks - count]
     among = np.flatnonzero(scores >= least)
     return among[np.argsort(-scores[among], kind="stable")][:count]
