@@ -49,7 +49,7 @@ class Stores:
         self,
         walls_of: Callable[[Store], Walls],
         clock: Clock,
-        retrieval: Retrieval = Retrieval(),  # noqa: B008 - frozen
+        retrieval: Retrieval = Retrieval(),  # noqa: B008 - it is frozen
     ) -> None:
         """`walls_of` makes the walls around a store; `open_stores` does so for everybody but tests."""
         self._collections = {store: Collection(walls_of(store)) for store in _BUILT}
@@ -99,7 +99,7 @@ async def open_stores(
     on_alarm: OnAlarm,
     durable: bool = True,
     clock: Clock = time.time,
-    retrieval: Retrieval = Retrieval(),  # noqa: B008 - frozen
+    retrieval: Retrieval = Retrieval(),  # noqa: B008 - it is frozen
 ) -> AsyncIterator[Stores]:
     """The stores below `data_dir`, sealed with the tenants' keys. `on_alarm` is called on the event loop.
 

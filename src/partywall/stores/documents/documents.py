@@ -9,7 +9,7 @@ Doesn't promise: rights of single users within a tenant. Filters on metadata nar
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from partywall.errors import BadRequest
@@ -65,7 +65,7 @@ class Documents:
             self._offline = WordLlamaEmbedder()
         return self._offline
 
-    def _offline_for(self, scope: TenantScope) -> Embedder:  # noqa: ARG002 - everybody's
+    def _offline_for(self, scope: TenantScope) -> Embedder:  # noqa: ARG002 - everybody has the same
         return self.offline_embedder()
 
     # -- Collections ---
@@ -336,7 +336,8 @@ class Documents:
 
         await self._books.change(scope, attempt)
 
-    async def _with_files(self, scope: TenantScope, collection: str):  # type: ignore[no-untyped-def]
+    async def _with_files(self, scope: TenantScope, collection: str) -> AsyncIterator[tuple[Kept, Stored]]:
+        """Every document of a collection, and the file that it was made of."""
         after: str | None = None
         while True:
             page = await self._records.page(

@@ -169,7 +169,7 @@ class Parser:
 
 async def _exchange(process: asyncio.subprocess.Process, data: bytes, most: int) -> bytes:
     assert process.stdin is not None  # noqa: S101 - it was asked for
-    assert process.stdout is not None  # noqa: S101 - likewise
+    assert process.stdout is not None  # noqa: S101 - as above
 
     async def write(stdin: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):  # it ended; what it said tells why

@@ -55,7 +55,7 @@ class Text:
 
 def read_pdf(data: bytes, text: Text) -> None:
     from pypdf import PdfReader  # noqa: PLC0415 - after the limits hold, and only for the format at hand
-    from pypdf.errors import PyPdfError  # noqa: PLC0415 - likewise
+    from pypdf.errors import PyPdfError  # noqa: PLC0415 - as above
 
     try:
         reader = PdfReader(io.BytesIO(data))
@@ -110,7 +110,7 @@ def _walk(root: object) -> Iterator[tuple[str, str]]:
         if nodes > _MOST_NODES or len(stack) > _MOST_NODES:
             raise Refused("there are too many elements in the page")
         if tag == "-text":
-            said = node.text_content or ""  # type: ignore[attr-defined]  # likewise
+            said = node.text_content or ""  # type: ignore[attr-defined]  # as above
             yield ("heading" if in_heading and said.strip() else tag), said
             in_heading = in_heading and not said.strip()
             continue
@@ -119,7 +119,7 @@ def _walk(root: object) -> Iterator[tuple[str, str]]:
             yield tag, ""
             stack.append((node, True))
         children = []
-        child = node.child  # type: ignore[attr-defined]  # likewise
+        child = node.child  # type: ignore[attr-defined]  # as above
         while child is not None:
             children.append((child, False))
             child = child.next

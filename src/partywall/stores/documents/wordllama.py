@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import importlib
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,9 +74,8 @@ def _load() -> _Model:
     guard = logging.NullHandler()
     root.addHandler(guard)
     try:
-        import wordllama  # type: ignore[import-untyped]  # noqa: PLC0415 - of the extra, and slow; it has no types
-
-        package = Path(wordllama.__file__).parent
+        wordllama = importlib.import_module("wordllama")  # slow, and only when something is embedded
+        package = Path(str(wordllama.__file__)).parent
         model: _Model = wordllama.WordLlama.load(cache_dir=package, disable_download=True)
     except ImportError as error:
         raise ConfigError('`wordllama` can\'t be loaded; pip install "partywall[documents]"') from error
