@@ -100,6 +100,16 @@ def test_one_tenant_is_provisioned_by_itself(tmp_path: Path, partywall: Command,
     assert placed == [("separate_db", True)]
 
 
+def test_creating_a_tenant_makes_its_place(tmp_path: Path, partywall: Command, dsns: dict[str, str]) -> None:
+    path = document(tmp_path, tenants=TIERS)
+    assert partywall("storage", "migrate", path).code == 0
+    created = partywall("tenants", "create", "gamma", path, "--data-dir", tmp_path / "data")
+    assert created.code == 0, created.err
+    database = dsns["OWNER_DSN"].rpartition("/")[2].partition("?")[0]
+    placed = "SELECT strategy, ready FROM partywall.placements WHERE tenant = 'gamma'"
+    assert postgres_server().query(placed, database=database) == [("separate_db", True)]
+
+
 def test_sqlite_needs_neither(tmp_path: Path, partywall: Command) -> None:
     path = write_document(tmp_path / "partywall.yaml", base_document())
     asyncio.run(provision_tenant(path, TenantId("alpha")))

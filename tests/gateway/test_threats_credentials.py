@@ -13,8 +13,8 @@ from tests.support.upstream import Received, upstream
 
 from partywall.config.providers import Target
 from partywall.errors import ConfigError
-from partywall.gateway.targets import compile_targets
 from partywall.gateway.wire import Api
+from partywall.upstream.targets import compile_targets
 
 CHAT = {"model": "alpha-model", "max_tokens": 5, "messages": [{"role": "user", "content": "hello"}]}
 

@@ -7,11 +7,11 @@ import pytest
 from partywall.config.providers import Target
 from partywall.gateway.endpoints import ENDPOINTS as SERVED
 from partywall.gateway.endpoints import Guard
-from partywall.gateway.providers import resolve
 from partywall.identity.settings import CREDENTIAL_HEADERS as READ_BY_IDENTITY
 from partywall.lint.endpoints import ENDPOINTS, GENERATING
 from partywall.lint.identity import CREDENTIAL_HEADERS
 from partywall.lint.vendors import answers_in_process, divides_tenants
+from partywall.upstream.providers import resolve
 
 VENDORS = (
     "openai",

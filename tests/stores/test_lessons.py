@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from tests.stores.houses import ALPHA, BACKENDS, BETA, House, house_in, scope_of
@@ -98,7 +98,7 @@ class Ours:
         return " ".join(note.text for note in page.items) or NOTHING
 
     async def claim(self, who: TenantScope, own_id: str, tenant: str | None = None) -> str:
-        named = {} if tenant is None else {"tenant": tenant}
+        named: dict[str, Any] = {} if tenant is None else {"tenant": tenant}
         try:
             await self.house.stores.conversations.create(who, own_id=own_id, **named)
         except Conflict:

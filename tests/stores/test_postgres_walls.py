@@ -45,6 +45,14 @@ class _Forgetful(Statements):
         )
 
     @cached_property
+    def get_many(self) -> str:
+        return (
+            "SELECT r.* FROM unnest($3::bytea[], $4::bytea[]) WITH ORDINALITY AS asked (grp, key, number) "
+            "LEFT JOIN LATERAL (SELECT grp, key, revision, sealed FROM partywall.rows AS any_ones WHERE store = $2 "
+            "ORDER BY tenant = $1, any_ones.key <> asked.key, position LIMIT 1) AS r ON true ORDER BY asked.number"
+        )
+
+    @cached_property
     def position(self) -> str:
         return f"SELECT max({_RANK}) FROM partywall.rows WHERE store = $2 AND $3::bytea IS NOT NULL AND key = $4"
 
@@ -89,7 +97,8 @@ def database(tmp_path: Path) -> str:
 
 async def planted_and_seen(house: House, *, forgetful: bool) -> str:
     """Both store, everywhere; then the statements forget, and beta looks for everything by alpha's ids as well."""
-    seen, ids = [], {}
+    seen: list[str] = []
+    ids: dict[str, list[str]] = {}
     for store, use in USES.items():
         ids[store] = [*await use.plant(house.stores, A, ALPHAS), *await use.plant(house.stores, B, BETAS)]
     assert isinstance(house.backend, PostgresBackend)

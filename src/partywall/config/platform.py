@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from partywall.config.base import HttpUrl, Name, PositiveInt, Seconds, Section, TenantIdText
 from partywall.config.encryption import TenantRoot
+from partywall.config.isolation import Embedding
 from partywall.config.providers import SecretKeyRef
 from partywall.config.routing import HeaderName, KeyHash, Limits, Strings
 
@@ -43,6 +44,7 @@ class TenantSettings(Section):
         default=None,
         description="Overrides `rag.isolation_strategy` for this tenant, and where PostgreSQL has its rows.",
     )
+    embedding: Embedding | None = Field(default=None, description="Overrides `rag.embedding` for this tenant.")
     root_key: TenantRoot | None = Field(default=None, description="Its own root key, in place of the platform's.")
 
 
@@ -85,7 +87,10 @@ class Prompts(Section):
     """Templates and system prompts."""
 
     base_system_prompt: str | None = Field(
-        default=None, description="Comes first in every prompt and can't be overridden."
+        default=None,
+        max_length=65_536,
+        pattern=r"\S",
+        description="Comes first in every prompt; nothing of a tenant's, a user's or a document's comes before it.",
     )
     directory: str | None = Field(default=None, description="Folder of templates.")
 
@@ -184,6 +189,7 @@ class Server(Section):
 
     name: str = Field(default="partywall", max_length=100, description="This gateway's name, for `when.gateway`.")
     max_body_bytes: int = Field(default=8 * 2**20, ge=1024, le=2**30, description="Largest request body.")
+    max_upload_bytes: int = Field(default=32 * 2**20, ge=1024, le=2**30, description="Largest upload of a file.")
     max_answer_bytes: int = Field(
         default=32 * 2**20, ge=1024, le=2**30, description="Largest answer that isn't streamed."
     )

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from partywall.errors import UpstreamUnavailable
-from partywall.gateway.providers import ParrotAnswer
+from partywall.upstream.providers import ParrotAnswer
 
 __all__ = ["Answer", "LocalAnswer"]
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from partywall.config.secret_refs import SecretResolver
 from partywall.errors import CredentialUnavailable
 from partywall.gateway.endpoints import ENDPOINTS, Guard
 from partywall.gateway.exchange import Exchange
@@ -18,9 +19,8 @@ from partywall.gateway.http import Request, Responder
 from partywall.gateway.operator import answer_operator
 from partywall.gateway.pipeline import Pipeline
 from partywall.gateway.serving import compile_serving
-from partywall.gateway.upstream import UpstreamPool
 from partywall.platform import Platform, Snapshot
-from partywall.platform.secrets import SecretResolver
+from partywall.upstream.client import UpstreamPool
 
 __all__ = ["Gateway"]
 
@@ -37,7 +37,7 @@ class Gateway:
     def __init__(self, platform: Platform) -> None:
         server = platform.snapshot.server
         self._platform = platform
-        self._serving = compile_serving(platform.snapshot)
+        self._serving = compile_serving(platform.snapshot, platform.standing)
         self._secrets = SecretResolver()
         self._pool = UpstreamPool(
             connect_timeout_seconds=server.connect_timeout_seconds,
@@ -72,11 +72,13 @@ class Gateway:
     async def _public(self, request: Request, responder: Responder) -> None:
         if request.method not in ("GET", "HEAD"):
             responder.whole(405, _PLAIN + b"allow: GET\r\n", b'{"status":"method not allowed"}')
-        elif request.path == "/healthz" or self._platform.trail.healthy:
-            responder.whole(200, _PLAIN, b'{"status":"ok"}')
-        else:
+        elif request.path != "/healthz" and not self._platform.trail.healthy:
             responder.whole(503, _PLAIN, b'{"status":"decisions can not be recorded"}')
+        elif request.path != "/healthz" and not self._platform.standing.is_readable():
+            responder.whole(503, _PLAIN, b'{"status":"whether tenants are suspended can not be told"}')
+        else:
+            responder.whole(200, _PLAIN, b'{"status":"ok"}')
 
     def _reload(self, snapshot: Snapshot) -> None:
         # INVARIANT: an Exchange took the old one by reference; requests under way finish under it.
-        self._serving = compile_serving(snapshot)
+        self._serving = compile_serving(snapshot, self._platform.standing)

@@ -17,18 +17,18 @@ from urllib.parse import urlencode
 import orjson
 
 from partywall.config.providers import FallbackTrigger
+from partywall.config.secret_refs import SecretResolver
 from partywall.errors import BadRequest, CredentialUnavailable, UpstreamRejected, UpstreamUnavailable
 from partywall.gateway.answer import Answer, LocalAnswer
 from partywall.gateway.exchange import Exchange
 from partywall.gateway.http import Header
-from partywall.gateway.providers import Salts
-from partywall.gateway.providers import answer as parrot_answer
-from partywall.gateway.targets import Upstream
-from partywall.gateway.upstream import PoolKey, UpstreamPool
 from partywall.gateway.wire import Api
-from partywall.platform.secrets import SecretResolver
 from partywall.policy import TargetRule
 from partywall.tenancy import TenantScope
+from partywall.upstream.client import PoolKey, UpstreamPool
+from partywall.upstream.providers import Salts
+from partywall.upstream.providers import answer as parrot_answer
+from partywall.upstream.targets import Upstream
 
 __all__ = ["Forwarder", "pairs"]
 

@@ -143,6 +143,25 @@ encryption: {encrypted_per_tenant: [conversation_logs, agent_memory]}
         check=partial(_faults, "storage-address"),
     ),
     Rule(
+        id="system-prompts-unsealed",
+        level=Level.ERROR,
+        title="Tenants' own system prompts without keys to seal them",
+        why="What a tenant has its models told is its own, and is kept under its own key or not at all.",
+        mend="Add `encryption: {}`, or take `per_tenant_config` out.",
+        bad=example("""\
+multi_tenant:
+  conversation_isolation:
+    system_prompt: {per_tenant_config: true}
+"""),
+        good=example("""\
+encryption: {encrypted_per_tenant: [audit_logs]}
+multi_tenant:
+  conversation_isolation:
+    system_prompt: {per_tenant_config: true}
+"""),
+        check=partial(_faults, "system-prompts-unsealed"),
+    ),
+    Rule(
         id="unknown-tenant",
         level=Level.ERROR,
         title="A setting for a tenant that doesn't exist",

@@ -18,8 +18,8 @@ from partywall.config.integrity import faults
 from partywall.config.isolation import Rag
 from partywall.config.platform import Storage
 from partywall.config.providers import SecretKeyRef
+from partywall.config.secret_refs import SecretRef, SecretResolver
 from partywall.errors import ConfigError
-from partywall.platform.secrets import SecretRef, SecretResolver
 from partywall.stores.provisioning import PostgresSettings, Strategy, check_postgres, migrate, provision
 from partywall.tenancy import Secret, TenantId
 
@@ -129,7 +129,9 @@ async def check_storage(document: Path) -> AsyncIterator[tuple[str, str]]:
 
 
 async def provision_tenant(document: Path, tenant: TenantId) -> None:
-    """Make, or repair, the place of one tenant on the document's server. With SQLite there is nothing to do.
+    """Make, or repair, the place of one tenant on the document's server.
+
+    With SQLite there is nothing to do, nor by `namespace` where the document names no owner.
 
     Raises:
         ConfigError, CredentialUnavailable, StoreUnavailable: as `migrate_storage`.
@@ -137,8 +139,11 @@ async def provision_tenant(document: Path, tenant: TenantId) -> None:
     owned = _Owned.load(document)
     if owned is None:
         return
+    strategy = owned.stored.strategy_of(tenant)
+    if strategy is Strategy.NAMESPACE and owned.stored.section.owner_dsn_ref is None:
+        return
     owner, serving = owned.dsns()
-    await provision(owner, serving, tenant, owned.stored.strategy_of(tenant))
+    await provision(owner, serving, tenant, strategy)
 
 
 def _required(document: Path) -> _Owned:

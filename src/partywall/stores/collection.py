@@ -20,12 +20,15 @@ from partywall.stores.fields import Page, check_page_size, check_word
 from partywall.stores.records import Home, Record, encode
 from partywall.stores.resealing import StoredRecords
 from partywall.stores.walls import Walls, authorise
-from partywall.tenancy import TenantScope
+from partywall.tenancy import TenantId, TenantScope
 
-__all__ = ["Collection", "Drop", "DropGroup", "Group", "Put", "StoreChange"]
+__all__ = ["Collection", "Drop", "DropGroup", "Group", "Names", "Put", "StoreChange"]
 
 _LARGEST_RECORD_BYTES: Final = 4 * 2**20
 _log = logging.getLogger(__name__)
+
+
+_MOST_NAMES: Final = 10_000
 
 
 class Group(NamedTuple):
@@ -58,6 +61,9 @@ class DropGroup(NamedTuple):
     group: Group
 
 
+Names: TypeAlias = dict[tuple[Group, str], tuple[bytes, bytes]]
+"""What groups and ids of one tenant are hashed to. It opens nothing."""
+
 StoreChange: TypeAlias = Put | Drop | DropGroup
 
 
@@ -69,6 +75,11 @@ class Collection:
         self._largest = largest_record_bytes
         self.store: Final = walls.cryptography.store
         """Its name."""
+
+    @property
+    def walls(self) -> Walls:
+        """The walls around it, for a store that has something of its own to hold against them."""
+        return self._walls
 
     async def find(self, scope: TenantScope, group: Group, record_id: str) -> Record | None:
         """The record, or None when there is none that the caller may see.
@@ -97,6 +108,33 @@ class Collection:
         if record is None:
             raise self.missing(scope)
         return record
+
+    async def find_many(
+        self, scope: TenantScope, places: Sequence[tuple[Group, str]], *, names: Names | None = None
+    ) -> list[Record | None]:
+        """As `find`, for each of these groups and ids, as they all were at one moment.
+
+        `names` remembers hashed names between calls on behalf of one tenant.
+        """
+        authorise(scope)
+        names = {} if names is None else names
+        if len(names) > _MOST_NAMES:
+            names.clear()
+        found = []
+        for place in places:
+            if (name := names.get(place)) is None:
+                name = names[place] = await self._names(scope, *place)
+            found.append(name)
+        rows = await self._walls.placement.partition(scope).get_many(found)
+        records: list[Record | None] = []
+        admitted: list[Row] = []
+        for (group, _), name, row in zip(places, found, rows, strict=True):
+            record = None if row is None else await self._walls.admit(scope, group.purpose, *name, row)
+            records.append(record)
+            if row is not None and record is not None:
+                admitted.append(row)
+        await self._renew(scope, admitted)
+        return records
 
     async def page(
         self, scope: TenantScope, group: Group, *, after: str | None, limit: int, backwards: bool
@@ -148,6 +186,10 @@ class Collection:
     async def count(self, scope: TenantScope) -> int:
         """How many records of the scope's tenant lie in this store: for operators and proofs of deletion."""
         return await self._walls.placement.partition(authorise(scope)).count()
+
+    async def size_for_operators(self, tenant: TenantId) -> int:
+        """How many records of a tenant lie in this store, without a scope: see `Placement.size_for_operators`."""
+        return await self._walls.placement.size_for_operators(tenant)
 
     def resealable(self, scope: TenantScope) -> tuple[TenantStoreKeys, StoredRecords]:
         """What `keys.reseal_all` needs in order to bring the tenant's records in this store to its current key."""

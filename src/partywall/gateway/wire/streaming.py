@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.shapes import JsonObject
 from partywall.gateway.wire.sse import SseEvent
+from partywall.upstream.api import Api
 
 __all__ = ["DONE", "ask_for_usage", "is_terminal", "is_usage_only"]
 

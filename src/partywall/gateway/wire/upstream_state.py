@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from partywall.errors import BadRequest, NotFound
-from partywall.gateway.wire.api import Api
 from partywall.gateway.wire.shapes import JsonObject, malformed, more_than_text, objects, squash
+from partywall.upstream.api import Api
 
 __all__ = ["refuse_upstream_state"]
 

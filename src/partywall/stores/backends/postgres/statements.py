@@ -72,6 +72,15 @@ class Statements:
         return f"SELECT {_ROW} FROM {self._rows} WHERE {_OWN} AND grp = $3 AND key = $4"
 
     @cached_property
+    def get_many(self) -> str:
+        """One row for each of the groups $3 and keys $4, in their order; of nulls where there is none."""
+        return (
+            "SELECT r.grp, r.key, r.revision, r.sealed FROM unnest($3::bytea[], $4::bytea[]) "
+            f"WITH ORDINALITY AS asked (grp, key, number) LEFT JOIN {self._rows} AS r "
+            "ON r.tenant = $1 AND r.store = $2 AND r.grp = asked.grp AND r.key = asked.key ORDER BY asked.number"
+        )
+
+    @cached_property
     def insert(self) -> str:
         return (
             f"INSERT INTO {self._rows} (tenant, store, grp, key, position, revision, sealed) "
