@@ -188,6 +188,33 @@ def test_open_indexes_are_bounded(tmp_path: Path) -> None:
     in_house(tmp_path, body, index_bytes=9000)
 
 
+def test_no_answer_changes_hands_when_searches_are_cancelled(tmp_path: Path) -> None:
+    """R10: both tenants search at once, a third of the callers leave, and every answer is its caller's own."""
+
+    async def body(house: House) -> None:
+        documents = house.stores.documents
+        for scope in (A, B):
+            for number in range(4):
+                await documents.add(scope, name=f"{number}", data=f"{scope.tenant} says {number}".encode())
+
+        async def ask(number: int) -> None:
+            scope = (A, B)[number % 2]
+            hits = await documents.search(scope, f"says {number}", k=1 + number % 4)
+            assert len(hits) == 1 + number % 4
+            assert all(hit.text.startswith(f"{scope.tenant} says") for hit in hits)
+
+        for turn in range(12):
+            tasks = [asyncio.create_task(ask(number)) for number in range(12)]
+            for _ in range(turn * 2):
+                await asyncio.sleep(0)
+            for task in tasks[turn % 3 :: 3]:
+                task.cancel()
+            for answer in await asyncio.gather(*tasks, return_exceptions=True):
+                assert answer is None or isinstance(answer, asyncio.CancelledError)
+
+    in_house(tmp_path, body, "sqlite")
+
+
 # -- Ingestion ---
 
 
