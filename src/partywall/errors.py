@@ -32,6 +32,7 @@ __all__ = [
     "MissingIdentity",
     "ModelDenied",
     "NotFound",
+    "NothingStored",
     "PartywallError",
     "PayloadTooLarge",
     "PiiBlocked",
@@ -233,6 +234,12 @@ class NotFound(PartywallError):
 
 class Missing(NotFound):
     """No such record of this tenant and user. The words are the same whether nobody has it or somebody else does."""
+
+
+class NothingStored(NotFound):
+    """The document has no `encryption`, so nothing is stored for anybody: nothing in clear."""
+
+    public_message = "Nothing is stored here: this gateway's document has no `encryption`."
 
 
 class Conflict(PartywallError):

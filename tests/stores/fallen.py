@@ -16,7 +16,8 @@ from tests.stores.houses import ALPHA, BETA, House, WallsOf, scope_of
 from tests.stores.memory_backend import MemoryPartition
 
 from partywall.keys import Store
-from partywall.stores.backends.base import Change, Partition, Row, Scan
+from partywall.stores.backends.base import LONGEST_PAGE, Change, Partition, Row, Scan
+from partywall.stores.backends.postgres.partition import PostgresPartition
 from partywall.stores.backends.sqlite import SqlitePartition
 from partywall.stores.records import Home
 from partywall.stores.walls import Cryptography, Placement, Verification, Walls, authorise
@@ -83,6 +84,8 @@ async def _every_row(partition: Partition) -> list[Row]:
     """All rows of a partition, groups and all. The engine could do this; the interface can't."""
     if isinstance(partition, MemoryPartition):
         return list(partition.rows.values())
+    if isinstance(partition, PostgresPartition):
+        return [*(await partition.scan(limit=LONGEST_PAGE)).rows]
     assert isinstance(partition, SqlitePartition)
     statement = "SELECT grp, key, revision, sealed FROM rows ORDER BY position"
     return await partition._backend.look(

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from partywall.errors import PartywallError
-from partywall.stores import Direction, Stores
+from partywall.stores import Direction, StoredResponse, Stores
 from partywall.tenancy import Secret, TenantScope
 
 __all__ = ["NAMES", "USES", "Use", "observed", "renamed"]
@@ -42,7 +42,7 @@ async def observed(question: Awaitable[object]) -> str:
     return repr(answer)
 
 
-_MADE = re.compile(r"(conv|msg|mem|sess|evt|file|vs|node|edge)_[0-9a-f]{32}")
+_MADE = re.compile(r"(conv|msg|fc|item|mem|resp|sess|evt|file|vs|node|edge)_[0-9a-f]{32}")
 
 
 def renamed(texts: list[str], known: dict[str, str]) -> list[str]:
@@ -63,7 +63,9 @@ async def _plant_conversations(stores: Stores, scope: TenantScope, mark: str) ->
         for number in range(3):
             message = await stores.conversations.append(scope, name, role="user", content=f"{mark} {number}")
             made.append(message.id)
-        made.append((await stores.conversations.get(scope, name)).id)
+        call = {"type": "function_call", "name": "look", "call_id": "call_1", "arguments": mark}
+        made += [item.id for item in await stores.conversations.append_items(scope, name, [call, {"type": "odd"}])]
+        made.append((await stores.conversations.update(scope, name, {"mark": mark})).id)
     return made
 
 
@@ -75,8 +77,31 @@ async def _look_conversations(stores: Stores, scope: TenantScope, ids: list[str]
         seen.append(await observed(conversations.messages(scope, each, limit=2)))
         seen.append(await observed(conversations.messages(scope, each, limit=2, backwards=True)))
         seen.append(await observed(conversations.messages(scope, NAMES[0], after=each)))
+        seen.append(await observed(conversations.items(scope, each, limit=2, backwards=True)))
+        seen.append(await observed(conversations.item(scope, NAMES[0], each)))
+        seen.append(await observed(conversations.item(scope, each, (*ids, each)[0])))
         seen.append(await observed(conversations.list_own(scope, after=each)))
     return seen
+
+
+async def _plant_responses(stores: Stores, scope: TenantScope, mark: str) -> list[str]:
+    made = []
+    for _ in NAMES:
+        said = stores.conversations.new_items(scope, [{"type": "message", "role": "user", "content": mark}])
+        response = StoredResponse(stores.responses.new_id(), 1.0, None, {"output": mark}, said, scope.tenant)
+        await stores.responses.keep(scope, response)
+        made += [response.id, said[0].id]
+    return made
+
+
+async def _look_responses(stores: Stores, scope: TenantScope, ids: list[str]) -> list[str]:
+    return [await observed(stores.responses.get(scope, each)) for each in (*NAMES, *ids, "", "resp_", "%")]
+
+
+async def _clear_responses(stores: Stores, scope: TenantScope) -> None:
+    """Answers have no names: one is kept and deleted."""
+    (made, *_) = await _plant_responses(stores, scope, "to be deleted")
+    await stores.responses.delete(scope, made)
 
 
 async def _clear_conversations(stores: Stores, scope: TenantScope) -> None:
@@ -272,6 +297,7 @@ async def _clear_files(stores: Stores, scope: TenantScope) -> None:
 
 USES: Final = {
     "conversations": Use(_plant_conversations, _look_conversations, _clear_conversations),
+    "responses": Use(_plant_responses, _look_responses, _clear_responses),
     "memory": Use(_plant_memory, _look_memory, _clear_memory),
     "graph": Use(_plant_graph, _look_graph, _clear_graph),
     "preferences": Use(_plant_preferences, _look_preferences, _clear_preferences),

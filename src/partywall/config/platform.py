@@ -179,6 +179,7 @@ class Server(Section):
 
     name: str = Field(default="partywall", max_length=100, description="This gateway's name, for `when.gateway`.")
     max_body_bytes: int = Field(default=8 * 2**20, ge=1024, le=2**30, description="Largest request body.")
+    max_upload_bytes: int = Field(default=32 * 2**20, ge=1024, le=2**30, description="Largest upload of a file.")
     max_answer_bytes: int = Field(
         default=32 * 2**20, ge=1024, le=2**30, description="Largest answer that isn't streamed."
     )

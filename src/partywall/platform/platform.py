@@ -150,6 +150,11 @@ class Platform:
         return self._stores
 
     @property
+    def stores_or_none(self) -> Stores | None:
+        """As `stores`; None for a document without `encryption`."""
+        return self._stores
+
+    @property
     def conversations(self) -> Conversations:
         """Conversations of tenants' users. Raises as `stores` does."""
         return self.stores.conversations

@@ -10,7 +10,7 @@ the data directory (docs/threats.md).
 """
 
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
-from partywall.stores.conversations import Conversation, Conversations, Message
+from partywall.stores.conversations import Conversation, Conversations
 from partywall.stores.documents import (
     Comparison,
     Compound,
@@ -29,9 +29,11 @@ from partywall.stores.documents import (
 )
 from partywall.stores.fields import Page
 from partywall.stores.graph import Direction, Edge, Graph, Neighbour, Node, Reached
+from partywall.stores.items import Item, Message
 from partywall.stores.memory import Memory, Note
 from partywall.stores.opening import Stores, open_stores
 from partywall.stores.preferences import Preferences
+from partywall.stores.responses import Responses, StoredResponse
 from partywall.stores.sessions import Session, Sessions
 from partywall.stores.system_prompts import SystemPrompt, SystemPrompts
 from partywall.stores.trace_sessions import TraceEvent, TraceSession, TraceSessions
@@ -54,6 +56,7 @@ __all__ = [
     "Filter",
     "Graph",
     "Hit",
+    "Item",
     "Limits",
     "Memory",
     "Message",
@@ -64,9 +67,11 @@ __all__ = [
     "Page",
     "Preferences",
     "Reached",
+    "Responses",
     "Retrieval",
     "Session",
     "Sessions",
+    "StoredResponse",
     "StoredTool",
     "Stores",
     "SystemPrompt",

@@ -20,6 +20,7 @@ from partywall.stores.graph import Graph
 from partywall.stores.memory import Memory
 from partywall.stores.preferences import Preferences
 from partywall.stores.resealing import StoredRecords
+from partywall.stores.responses import Responses
 from partywall.stores.sessions import Sessions
 from partywall.stores.system_prompts import SystemPrompts
 from partywall.stores.trace_sessions import TraceSessions
@@ -55,6 +56,7 @@ class Stores:
         self.sessions: Final = Sessions(self._collections[Store.SESSIONS], clock)
         self.trace_sessions: Final = TraceSessions(self._collections[Store.SESSIONS], clock)
         self.conversations: Final = Conversations(self._collections[Store.CONVERSATIONS], self.sessions, clock)
+        self.responses: Final = Responses(self._collections[Store.CONVERSATIONS], self.conversations, clock)
         self.graph: Final = Graph(self._collections[Store.GRAPH], clock)
         self.memory: Final = Memory(self._collections[Store.MEMORY], clock)
         self.preferences: Final = Preferences(self._collections[Store.PREFERENCES])

@@ -41,6 +41,9 @@ WIRES: Final[Mapping[Api, Wire]] = MappingProxyType(
         Api.RESPONSES: ResponsesWire(),
         Api.MESSAGES: MessagesWire(),
         Api.MODELS: OpenAIWire(Api.MODELS),
+        Api.CONVERSATIONS: OpenAIWire(Api.CONVERSATIONS),
+        Api.FILES: OpenAIWire(Api.FILES),
+        Api.VECTOR_STORES: OpenAIWire(Api.VECTOR_STORES),
     }
 )
 """The wire of each API."""

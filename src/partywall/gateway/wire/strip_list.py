@@ -167,6 +167,9 @@ DOCUMENTED: Final[Mapping[Api, frozenset[str]]] = MappingProxyType(
             """
         ),
         Api.MODELS: frozenset(),
+        Api.CONVERSATIONS: _words("items metadata"),
+        Api.FILES: _words("expires_after file purpose"),
+        Api.VECTOR_STORES: _words("attributes chunking_strategy file_id file_ids filters metadata name query"),
     }
 )
 """Per API, the documented fields that aren't stripped by name: the fast path, since most requests have no others."""

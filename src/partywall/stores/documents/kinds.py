@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from partywall.stores.documents.metadata import Value
+from partywall.tenancy import TenantId
 
 __all__ = ["DEFAULT", "Document", "DocumentCollection", "File", "Hit", "Limits", "Progress", "Retrieval"]
 
@@ -89,6 +90,8 @@ class Hit:
     end: int
     metadata: Mapping[str, Value]
     """The document's."""
+    tenant: TenantId
+    """Whose it is, by the word of the record that it was read from."""
 
     @property
     def file_id(self) -> str:

@@ -229,12 +229,13 @@ class _Round:
             self._search.alarm(self._scope, "the index named a piece that isn't there for this tenant")
             return None
         try:
-            return self._checked(candidate, Kept.of(document, self._collection), members(piece.body))
+            return self._checked(candidate, Kept.of(document, self._collection), piece)
         except StoreUnavailable:
             self._search.alarm(self._scope, "what was found is no piece, or no document")
             return None
 
-    def _checked(self, candidate: Candidate, kept: Kept, said: Mapping[str, object]) -> Hit | None:
+    def _checked(self, candidate: Candidate, kept: Kept, piece: Record) -> Hit | None:
+        said = members(piece.body)
         self._namespaces.append(text(said, "namespace"))
         if not self._search.belongs(self._scope, said):
             self._search.alarm(self._scope, "a piece is of another namespace")
@@ -255,4 +256,5 @@ class _Round:
             start=int(number(said, "start")),
             end=int(number(said, "end")),
             metadata=dict(kept.metadata),
+            tenant=piece.tenant,
         )
