@@ -26,7 +26,7 @@ _NOT_PROMISED: Final = "not promised"
 
 _ROOMS: Final = {
     *("detection", "prompts", "tools", "inference", "lifecycle", "limits", "telemetry"),
-    *("documents", "graph", "cache", "postgres"),  # stores and a backend to come
+    *("documents", "graph", "cache"),  # stores to come
 }
 """What may still be missing. A room that has come must be taken out of the page."""
 

@@ -81,7 +81,7 @@ IN_VAIN: dict[str, dict[str, Any]] = {
     "limits": {"limits": {}},
     "telemetry": {"telemetry": {}},
     "workers": {"workers": {}},
-    "another backend": {"storage": {"backend": "postgres"}},
+    "another cache": {"storage": {"cache": "valkey"}},
     "a policy that is not built": {"policies": {"chain": ["rbac", "pii-detector"]}},
     "sessions": {"multi_tenant": {"session_validation": {"session_token_binding": True}}},
     "no verification": {"multi_tenant": {"session_validation": {"verify_tenant_on_every_request": False}}},

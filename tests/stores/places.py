@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.support.engines.postgres import OWNER, PostgresServer, postgres_server
 
-from partywall.stores.backends.postgres.migrating import Owner
+from partywall.stores.backends.postgres.owner import Owner
 from partywall.stores.backends.postgres.settings import PostgresSettings, Strategy
 from partywall.tenancy import Secret, TenantId
 
@@ -53,7 +53,7 @@ def migrated_database() -> str:
 
 
 def fresh_database(strategy: Strategy) -> str:
-    """A database of the newest version in which nobody has rows, with `PLACED` provisioned if need be. Kept ones come round."""
+    """A database of the newest version in which nobody has rows, with `PLACED` provisioned. Kept ones come round."""
     kept = _kept(strategy)
     if len(kept) < _KEPT:
         database = _elsewhere(lambda: _furnished(strategy))

@@ -193,7 +193,7 @@ def run(machine: type[Neighbours], examples: int, steps: int) -> None:
 
 @pytest.mark.parametrize("kind", ["sqlite", "memory", "postgres"])
 def test_noninterference(kind: str) -> None:
-    run(type("Machine", (Neighbours,), {"kind": kind}), 10 if kind == "postgres" else 20, 40)
+    run(type("Machine", (Neighbours,), {"kind": kind}), 6 if kind == "postgres" else 20, 40)
 
 
 class _SharedIds(MemoryPartition):

@@ -30,6 +30,7 @@ def faults(document: Document) -> Iterator[Fault]:
     yield from _dangling_upstreams(document)
     yield from _undeclared_tenants(document)
     yield from _shared_keys(document)
+    yield from _storage(document)
     yield from _unsealed_prompts(document)
 
 
@@ -97,6 +98,22 @@ def _shared_keys(document: Document) -> Iterator[Fault]:
                     path,
                     f"this key also belongs to the group `{other}`; whoever holds it would be in both",
                 )
+
+
+def _storage(document: Document) -> Iterator[Fault]:
+    storage = document.storage
+    if storage.backend == "postgres":
+        if storage.dsn_ref is None:
+            message = "`postgres` needs the connection string of the serving role in `dsn_ref`"
+            yield Fault("storage-address", ("storage", "backend"), message)
+        if storage.dsn_ref is not None and storage.dsn_ref == storage.owner_dsn_ref:
+            message = "the same as `dsn_ref`; who serves must not own the tables"
+            yield Fault("storage-address", ("storage", "owner_dsn_ref"), message)
+        return
+    for key in ("dsn_ref", "owner_dsn_ref"):
+        if getattr(storage, key) is not None:
+            message = f"`{storage.backend}` has no server; say `backend: postgres`, or leave it out"
+            yield Fault("storage-address", ("storage", key), message)
 
 
 def _unsealed_prompts(document: Document) -> Iterator[Fault]:

@@ -41,7 +41,8 @@ class TenantSettings(Section):
     )
     require_zero_data_retention: bool = Field(default=False, description="Only targets whose vendor keeps nothing.")
     isolation_strategy: Literal["namespace", "separate_collection", "separate_db"] | None = Field(
-        default=None, description="Overrides `rag.isolation_strategy` for this tenant."
+        default=None,
+        description="Overrides `rag.isolation_strategy` for this tenant, and where PostgreSQL has its rows.",
     )
     embedding: Embedding | None = Field(default=None, description="Overrides `rag.embedding` for this tenant.")
     root_key: TenantRoot | None = Field(default=None, description="Its own root key, in place of the platform's.")
@@ -51,7 +52,16 @@ class Storage(Section):
     """Where tenants' data is kept."""
 
     backend: Literal["sqlite", "postgres"] = Field(default="sqlite", description="SQLite files, or PostgreSQL.")
-    dsn_ref: SecretKeyRef | None = Field(default=None, description="Where the PostgreSQL connection string is kept.")
+    dsn_ref: SecretKeyRef | None = Field(
+        default=None, description="Where the PostgreSQL connection string of the serving role is kept."
+    )
+    owner_dsn_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Likewise, of the tables' owner. Only `partywall storage` and `tenants create` read it.",
+    )
+    max_connections: int = Field(
+        default=16, ge=1, le=1000, description="Connections to PostgreSQL at most, for each process."
+    )
     cache: Literal["embedded", "valkey"] = Field(
         default="embedded", description="Where caches, sessions and counters are."
     )

@@ -14,6 +14,7 @@ from partywall.errors import KeyDestroyed, KeyUnavailable
 from partywall.identity import acting_for
 from partywall.keys import KeyRing, KeyStatus
 from partywall.platform.platform import Platform
+from partywall.platform.storage import provision_tenant
 from partywall.tenancy import TenantId, parse_tenant_id
 
 __all__ = ["Onboarded", "onboard"]
@@ -33,13 +34,15 @@ async def onboard(platform: Platform, tenant: str, *, who: str, why: str) -> Onb
     """Make what `tenant` needs before its first request, whether or not the document names it yet.
 
     Raises:
-        InvalidTenantId, ConfigError: the id, `who` or `why` says nothing.
+        InvalidTenantId, ConfigError: the id, `who` or `why` says nothing; or its place can't be made.
+        CredentialUnavailable, StoreUnavailable: the database server can't be reached by its owner.
         KeyDestroyed: its key was destroyed.
         KeyUnavailable, TrailUnavailable: it can't be made or recorded. Do it again.
     """
     name = parse_tenant_id(tenant)
     before = None if platform.keys is None else await _status(platform.keys, name)
     async with acting_for(platform.trail, name, who=who, action="tenants create", why=why):
+        await provision_tenant(platform.source.path, name)
         if platform.keys is None:
             return Onboarded(None, made_key=False)
         await platform.keys.ensure(name, who=who)

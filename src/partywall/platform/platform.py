@@ -95,7 +95,8 @@ class Platform:
         that it was served with.
 
         Raises:
-            ConfigError: the document can't be served, or the data directory can't be trusted.
+            ConfigError: the document can't be served, or the data directory or the database server can't be trusted.
+            StoreUnavailable: the database server can't be asked.
         """
         directory = Path(data_dir)
         source = Source(Path(document), unsafe_without_isolation=unsafe_without_isolation)
@@ -115,8 +116,15 @@ class Platform:
                     )
                 )
                 seals = keys.records(_TRAIL) if encrypted.seals_records else None
+                server = await asyncio.to_thread(snapshot.stored.serving)
                 stores = await opened.enter_async_context(
-                    open_stores(directory, keys, on_alarm=_log_alarm, retrieval=snapshot.retrieved.settings)
+                    open_stores(
+                        directory,
+                        keys,
+                        on_alarm=_log_alarm,
+                        postgres=server,
+                        retrieval=snapshot.retrieved.settings,
+                    )
                 )
             trail = Trail.open(directory, durability=snapshot.server.trail_durability, seals=seals)
             opened.push_async_callback(trail.aclose)
@@ -240,7 +248,7 @@ class Platform:
         """
         try:
             snapshot = await asyncio.to_thread(self.source.read, data)
-            self._refuse_other_keys(snapshot)
+            self._refuse_other_places(snapshot)
             for listener in self._listeners:
                 listener(snapshot)
         except ConfigError as error:
@@ -250,9 +258,13 @@ class Platform:
         self.reload_error = None
         await old.authenticator.aclose()
 
-    def _refuse_other_keys(self, snapshot: Snapshot) -> None:
+    def _refuse_other_places(self, snapshot: Snapshot) -> None:
         if snapshot.encrypted != self.snapshot.encrypted:
             raise ConfigError(f"{self.source.path}: a change of `encryption` or of a `root_key` needs a restart")
+        if snapshot.stored != self.snapshot.stored:
+            raise ConfigError(
+                f"{self.source.path}: a change of `storage` or of an `isolation_strategy` needs a restart"
+            )
         if snapshot.retrieved.settings != self.snapshot.retrieved.settings:
             raise ConfigError(f"{self.source.path}: a change of `rag` or of the counting of namespaces needs a restart")
 

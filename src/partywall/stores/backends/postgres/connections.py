@@ -1,9 +1,9 @@
 """A bounded number of connections, to as many databases as there are.
 
-Promises: never more than `max_connections` are open, whatever is asked and whoever is cancelled; the least recently used
-one is closed when another database needs its place. Nothing is left on a connection between two transactions, and nothing
-is prepared by name, so that a pooler by transactions (PgBouncer) may lie between. A connection on which anything went
-wrong, a cancellation included, is cut off and never used again: a late answer meets nobody (R10, C50).
+Promises: never more than `max_connections` are open, whatever is asked and whoever is cancelled; the least recently
+used one is closed when another database needs its place. Nothing is left on a connection between two transactions, and
+nothing is prepared by name, so that a pooler by transactions (PgBouncer) may lie between. A connection on which
+anything went wrong, a cancellation included, is cut off and never used again: a late answer meets nobody (R10, C50).
 
 Doesn't promise: to know that a server died before it is asked. A connection that turns out to be dead at its first word
 is replaced once.
@@ -23,7 +23,7 @@ from partywall.stores.backends.postgres.address import parse_address
 from partywall.stores.backends.postgres.settings import PostgresSettings
 from partywall.stores.backends.postgres.statements import COMMIT, ENTER, ROLLBACK, begin
 
-__all__ = ["FAILURES", "Connection", "Connections", "Transaction", "connect", "savepoint"]
+__all__ = ["FAILURES", "Connection", "Connections", "Transaction", "connect", "savepoint", "told"]
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -43,6 +43,11 @@ class Transaction:
         self.connection: Final = connection
         self.keep = True
         """Whether what was done is committed at the end."""
+
+
+def told(error: BaseException) -> str:
+    """What went wrong, for operators: the first line. Further ones quote keys of rows, and statements."""
+    return f"{type(error).__name__}: {error}".partition("\n")[0]
 
 
 async def connect(settings: PostgresSettings, database: str | None = None) -> Connection:
@@ -80,7 +85,7 @@ class Connections:
     async def transaction(
         self, database: str | None, tenant: str, role: str, *, reading: bool
     ) -> AsyncIterator[Transaction]:
-        """A transaction in the name of `tenant`, and of `role` if it isn't `none`, in that database (None: the main one).
+        """A transaction in that database (None: the main one), in the name of `tenant`, and of `role` unless `none`.
 
         Raises:
             StoreUnavailable: the backend was closed.
@@ -109,9 +114,7 @@ class Connections:
                 connection = await self._begun(database, reading=reading)
                 under_way = Transaction(connection)
                 yield under_way
-                said = await connection.execute(COMMIT if under_way.keep else ROLLBACK)
-                if under_way.keep and said != COMMIT:
-                    raise asyncpg.InterfaceError("the server undid the transaction")
+                await _end(under_way)
             except BaseException:
                 # INVARIANT: what was interrupted, however, is never used again; there may be an answer on its way.
                 if connection is not None:
@@ -177,6 +180,12 @@ async def savepoint(connection: Connection) -> AsyncIterator[None]:
         await connection.execute("ROLLBACK TO SAVEPOINT here")
         raise
     await connection.execute("RELEASE SAVEPOINT here")
+
+
+async def _end(under_way: Transaction) -> None:
+    said = await under_way.connection.execute(COMMIT if under_way.keep else ROLLBACK)
+    if under_way.keep and said != COMMIT:
+        raise asyncpg.InterfaceError("the server undid the transaction")
 
 
 async def _run(connection: Connection, statement: str) -> Connection:

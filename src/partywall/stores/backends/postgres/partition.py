@@ -18,6 +18,7 @@ from partywall.stores.backends.base import (
     check_limit,
     check_name,
     check_page,
+    check_places,
 )
 from partywall.stores.backends.postgres.statements import LAST_POSITION, Statements
 
@@ -54,6 +55,17 @@ class PostgresPartition:
         async def work(under_way: Transaction, sql: Statements) -> Row | None:
             found = await under_way.connection.fetchrow(sql.get, *self._whose, group, key)
             return None if found is None else _row(found)
+
+        return await self._backend.look(self._whose, work)
+
+    async def get_many(self, places: Sequence[tuple[bytes, bytes]]) -> Sequence[Row | None]:
+        """See `Partition.get_many`."""
+        check_places(places)
+        groups, keys = [group for group, _ in places], [key for _, key in places]
+
+        async def work(under_way: Transaction, sql: Statements) -> list[Row | None]:
+            found = await under_way.connection.fetch(sql.get_many, *self._whose, groups, keys)
+            return [None if each["key"] is None else _row(each) for each in found]
 
         return await self._backend.look(self._whose, work)
 

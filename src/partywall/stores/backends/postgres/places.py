@@ -1,9 +1,9 @@
 """Where a tenant's rows lie: in the common schema, in a schema of its own, or in a database of its own.
 
 Promises: where they lie is what provisioning wrote down, and not what the document would like: a tenant whose document
-was changed to another strategy is refused, and never finds an empty place in the stead of its rows. A place whose tables
-are of another version, whose row-level security isn't forced, or in which the serving role has rights of its own, is
-refused before the first row is asked for.
+was changed to another strategy is refused, and never finds an empty place in the stead of its rows. A place whose
+tables are of another version, whose row-level security isn't forced, or in which the serving role has rights of its
+own, is refused before the first row is asked for.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 import asyncpg
 
 from partywall.errors import StoreUnavailable
-from partywall.stores.backends.postgres.connections import Connections
+from partywall.stores.backends.postgres.connections import Connections, told
 from partywall.stores.backends.postgres.self_check import faults_of_tables
 from partywall.stores.backends.postgres.settings import MIGRATE_COMMAND, PostgresSettings, Strategy
 from partywall.stores.backends.postgres.statements import MAIN_SCHEMA, Statements
@@ -25,6 +25,12 @@ __all__ = ["NOBODY_ELSE", "Place", "Places", "place_of"]
 
 NOBODY_ELSE: Final = "none"
 """The role of a place in which the serving role acts as itself."""
+_CLOSED: Final = (
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InvalidParameterValueError,
+    asyncpg.InsufficientPrivilegeError,
+)
+"""No such database; no such role; a role or database that isn't for us."""
 _NAME: Final = re.compile(r"pw_[a-z0-9_-]{1,63}", re.ASCII).fullmatch
 
 
@@ -99,13 +105,10 @@ class Places:
         try:
             async with self._connections.transaction(place.database, tenant, place.role, reading=True) as under_way:
                 faults = await faults_of_tables(under_way.connection, place.statements.schema, own_role=place.role)
-        except (
-            asyncpg.InvalidCatalogNameError,
-            asyncpg.InvalidParameterValueError,
-            asyncpg.InsufficientPrivilegeError,
-        ) as error:
+        except _CLOSED as error:
             raise StoreUnavailable(
-                f"what was provisioned for `{tenant}` is gone or closed to us ({error}); run `{MIGRATE_COMMAND} CONFIG`"
+                f"what was provisioned for `{tenant}` is gone or closed to us ({told(error)}); "
+                f"run `{MIGRATE_COMMAND} CONFIG`"
             ) from error
         if faults:
             raise StoreUnavailable(f"`{tenant}` is not served: {'; '.join(faults)}")

@@ -63,87 +63,89 @@ class Statements:
     def lock(self) -> str:
         """Take the partition, for as long as the transaction lasts, and $3 places in its order: the last of them."""
         return (
-            f"INSERT INTO {self._partitions} AS p (tenant, store, position) VALUES ($1, $2, $3) "  # noqa: S608 - quoted
+            f"INSERT INTO {self._partitions} AS p (tenant, store, position) VALUES ($1, $2, $3) "
             "ON CONFLICT (tenant, store) DO UPDATE SET position = p.position + $3 RETURNING position"
         )
 
     @cached_property
     def get(self) -> str:
-        return f"SELECT {_ROW} FROM {self._rows} WHERE {_OWN} AND grp = $3 AND key = $4"  # noqa: S608 - quoted
+        return f"SELECT {_ROW} FROM {self._rows} WHERE {_OWN} AND grp = $3 AND key = $4"
+
+    @cached_property
+    def get_many(self) -> str:
+        """One row for each of the groups $3 and keys $4, in their order; of nulls where there is none."""
+        return (
+            "SELECT r.grp, r.key, r.revision, r.sealed FROM unnest($3::bytea[], $4::bytea[]) "
+            f"WITH ORDINALITY AS asked (grp, key, number) LEFT JOIN {self._rows} AS r "
+            "ON r.tenant = $1 AND r.store = $2 AND r.grp = asked.grp AND r.key = asked.key ORDER BY asked.number"
+        )
 
     @cached_property
     def insert(self) -> str:
         return (
-            f"INSERT INTO {self._rows} (tenant, store, grp, key, position, revision, sealed) "  # noqa: S608 - quoted
+            f"INSERT INTO {self._rows} (tenant, store, grp, key, position, revision, sealed) "
             "VALUES ($1, $2, $3, $4, $5, 1, $6) ON CONFLICT (tenant, store, grp, key) DO NOTHING"
         )
 
     @cached_property
     def replace(self) -> str:
         return (
-            f"UPDATE {self._rows} SET sealed = $6, revision = revision + 1 "  # noqa: S608 - quoted
+            f"UPDATE {self._rows} SET sealed = $6, revision = revision + 1 "
             f"WHERE {_OWN} AND grp = $3 AND key = $4 AND revision = $5"
         )
 
     @cached_property
     def reseal(self) -> str:
-        return f"UPDATE {self._rows} SET sealed = $6 WHERE {_OWN} AND grp = $3 AND key = $4 AND sealed = $5"  # noqa: S608 - quoted
+        return f"UPDATE {self._rows} SET sealed = $6 WHERE {_OWN} AND grp = $3 AND key = $4 AND sealed = $5"
 
     @cached_property
     def delete(self) -> str:
         return (
-            f"DELETE FROM {self._rows} WHERE {_OWN} AND grp = $3 AND key = $4 "  # noqa: S608 - quoted
-            "AND ($5::bigint IS NULL OR revision = $5)"
+            f"DELETE FROM {self._rows} WHERE {_OWN} AND grp = $3 AND key = $4 AND ($5::bigint IS NULL OR revision = $5)"
         )
 
     @cached_property
     def delete_group(self) -> str:
-        return f"DELETE FROM {self._rows} WHERE {_OWN} AND grp = $3"  # noqa: S608 - quoted
+        return f"DELETE FROM {self._rows} WHERE {_OWN} AND grp = $3"
 
     @cached_property
     def position(self) -> str:
-        return f"SELECT position FROM {self._rows} WHERE {_OWN} AND grp = $3 AND key = $4"  # noqa: S608 - quoted
+        return f"SELECT position FROM {self._rows} WHERE {_OWN} AND grp = $3 AND key = $4"
 
     @cached_property
     def forwards(self) -> str:
-        return (
-            f"SELECT {_ROW} FROM {self._rows} WHERE {_OWN} AND grp = $3 AND position > $4 "  # noqa: S608 - quoted
-            "ORDER BY position LIMIT $5"
-        )
+        return f"SELECT {_ROW} FROM {self._rows} WHERE {_OWN} AND grp = $3 AND position > $4 ORDER BY position LIMIT $5"
 
     @cached_property
     def backwards(self) -> str:
         return (
-            f"SELECT {_ROW} FROM {self._rows} WHERE {_OWN} AND grp = $3 AND position < $4 "  # noqa: S608 - quoted
+            f"SELECT {_ROW} FROM {self._rows} WHERE {_OWN} AND grp = $3 AND position < $4 "
             "ORDER BY position DESC LIMIT $5"
         )
 
     @cached_property
     def scan(self) -> str:
-        return (
-            f"SELECT position, {_ROW} FROM {self._rows} WHERE {_OWN} AND position > $3 "  # noqa: S608 - quoted
-            "ORDER BY position LIMIT $4"
-        )
+        return f"SELECT position, {_ROW} FROM {self._rows} WHERE {_OWN} AND position > $3 ORDER BY position LIMIT $4"
 
     @cached_property
     def count(self) -> str:
-        return f"SELECT count(*) FROM {self._rows} WHERE {_OWN}"  # noqa: S608 - quoted
+        return f"SELECT count(*) FROM {self._rows} WHERE {_OWN}"
 
     @cached_property
     def delete_all(self) -> str:
-        return f"DELETE FROM {self._rows} WHERE {_OWN}"  # noqa: S608 - quoted
+        return f"DELETE FROM {self._rows} WHERE {_OWN}"
 
     @cached_property
     def forget(self) -> str:
         """The partition itself."""
-        return f"DELETE FROM {self._partitions} WHERE {_OWN}"  # noqa: S608 - quoted
+        return f"DELETE FROM {self._partitions} WHERE {_OWN}"
 
     @cached_property
     def version(self) -> str:
         """Which schema version the tables have."""
-        return f"SELECT version_num FROM {quoted(self.schema)}.alembic_version"  # noqa: S608 - quoted
+        return f"SELECT version_num FROM {quoted(self.schema)}.alembic_version"
 
     @cached_property
     def placement(self) -> str:
         """Where a tenant's rows lie; in the main schema only."""
-        return f"SELECT strategy, name, ready FROM {quoted(self.schema)}.placements WHERE tenant = $1"  # noqa: S608 - quoted
+        return f"SELECT strategy, name, ready FROM {quoted(self.schema)}.placements WHERE tenant = $1"

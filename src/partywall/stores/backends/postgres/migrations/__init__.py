@@ -1,1 +1,1 @@
-"""The schema's versions, for Alembic. They are run by `migrating` alone, as the owner."""
+"""The schema's versions, for Alembic. They are run by `owner` alone, as the owner."""

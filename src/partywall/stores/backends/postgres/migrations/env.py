@@ -1,4 +1,4 @@
-"""What Alembic runs: the versions, on the connection and in the schema that `migrating` names."""
+"""What Alembic runs: the versions, on the connection and in the schema that `owner` names."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ context.configure(
     version_table_schema=_asked["schema"],
     transaction_per_migration=False,
 )
-# The transaction is `migrating`'s own: all versions, grants and probe rows are made at once or not at all.
+# The transaction is `owner`'s own: all versions, grants and probe rows are made at once or not at all.
 context.run_migrations()

@@ -1,4 +1,4 @@
-"""Rows, partitions and, in the main schema, placements. Policies and grants are `migrating`'s, which repairs them too.
+"""Rows, partitions and, in the main schema, placements. Policies and grants are `owner`'s, which repairs them too.
 
 No unique constraint, sequence or foreign key spans two tenants (R11); checks of foreign keys pass by policies.
 """

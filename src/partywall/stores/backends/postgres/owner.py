@@ -18,11 +18,13 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection as SqlConnection
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from partywall.errors import ConfigError
+from partywall.errors import ConfigError, StoreUnavailable
 from partywall.stores.backends.postgres.address import parse_address
+from partywall.stores.backends.postgres.connections import FAILURES, told
 from partywall.stores.backends.postgres.places import place_of
 from partywall.stores.backends.postgres.self_check import OWN_ROWS, POLICIES, PROBES, faults_of_server
 from partywall.stores.backends.postgres.settings import Strategy
@@ -63,7 +65,7 @@ class Owner:
 
         Raises:
             ConfigError: the server is too old, or the serving role doesn't exist.
-            asyncpg.PostgresError, sqlalchemy.exc.SQLAlchemyError, OSError: the server says no, or nothing.
+            StoreUnavailable: the server says no, or nothing.
         """
         async with self._at_work(self._main) as connection:
             await self._refuse_to_begin(connection)
@@ -76,15 +78,15 @@ class Owner:
     async def placed(self) -> dict[TenantId, Strategy]:
         """Every tenant that was provisioned, and how."""
         async with self._at_work(self._main) as connection:
-            rows = await connection.exec_driver_sql(f"SELECT tenant, strategy FROM {_PLACEMENTS} ORDER BY tenant")  # noqa: S608 - constants
-            return {TenantId(tenant): Strategy(strategy) for tenant, strategy in rows}
+            rows = await connection.exec_driver_sql(f"SELECT tenant, strategy FROM {_PLACEMENTS} ORDER BY tenant")
+            return {TenantId(row["tenant"]): Strategy(row["strategy"]) for row in rows.mappings()}
 
     async def provision(self, tenant: TenantId, strategy: Strategy) -> None:
         """Make, or repair, the place of one tenant. The common schema must be there.
 
         Raises:
             ConfigError: its rows lie by another strategy.
-            asyncpg.PostgresError, sqlalchemy.exc.SQLAlchemyError, OSError: as `migrate`.
+            StoreUnavailable: the common schema isn't there; or as `migrate`.
         """
         tenant = parse_tenant_id(tenant)
         name = await self._write_down(tenant, strategy)
@@ -96,7 +98,7 @@ class Owner:
             async with self._at_work(name) as connection:
                 await self._furnish(connection, strategy, name)
         async with self._at_work(self._main) as connection:
-            ready = f"UPDATE {_PLACEMENTS} SET ready = true WHERE tenant = $1"  # noqa: S608 - constants
+            ready = f"UPDATE {_PLACEMENTS} SET ready = true WHERE tenant = $1"
             await connection.exec_driver_sql(ready, (tenant,))
 
     async def _write_down(self, tenant: TenantId, strategy: Strategy) -> str:
@@ -105,18 +107,19 @@ class Owner:
         async with self._at_work(self._main) as connection:
             await _refuse_rows_elsewhere(connection, tenant, strategy)
             found = await connection.exec_driver_sql(
-                f"INSERT INTO {_PLACEMENTS} AS p VALUES ($1, $2, $3, false) "  # noqa: S608 - constants
+                f"INSERT INTO {_PLACEMENTS} AS p VALUES ($1, $2, $3, false) "
                 "ON CONFLICT (tenant) DO UPDATE SET ready = p.ready RETURNING strategy, name",
                 (tenant, strategy.value, fresh),
             )
-            there, name = found.one()
+            row = found.mappings().one()
+            there, name = Strategy(row["strategy"]), str(row["name"])
             if there != strategy:
                 raise ConfigError(
                     f"the rows of `{tenant}` lie by `{there}`, and the document says `{strategy}`; change it back, or "
                     "take them out and put them in again"
                 )
         place_of(strategy, name)  # refuses a name that isn't ours
-        return str(name)
+        return name
 
     async def _furnish(self, connection: AsyncConnection, strategy: Strategy, name: str) -> None:
         """Make everything in the tenant's schema or database, and let its role in, and the serving role become it."""
@@ -153,13 +156,18 @@ class Owner:
         )
 
     async def _make_database(self, name: str) -> None:
-        """A database that nobody may enter but the serving role and whoever made it. It can't be part of a transaction."""
-        connection = await self._connect(self._main)
+        """A database that nobody may enter but the serving role and its owner. No transaction can make one."""
+        try:
+            connection = await self._connect(self._main)
+        except FAILURES as error:
+            raise StoreUnavailable(f"the owner's work: {told(error)}") from error
         try:
             if await connection.fetchval("SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", name) is None:
                 await connection.execute(f"CREATE DATABASE {quoted(name)} TEMPLATE template0")
             await connection.execute(f"REVOKE ALL ON DATABASE {quoted(name)} FROM PUBLIC")
             await connection.execute(f"GRANT CONNECT ON DATABASE {quoted(name)} TO {_role(self._serving)}")
+        except FAILURES as error:
+            raise StoreUnavailable(f"making the database `{name}`: {told(error)}") from error
         finally:
             await connection.close(timeout=5)
 
@@ -191,6 +199,8 @@ class Owner:
             async with engine.begin() as connection:
                 await connection.exec_driver_sql("SELECT pg_advisory_xact_lock($1)", (_LOCK,))
                 yield connection
+        except (SQLAlchemyError, *FAILURES) as error:
+            raise StoreUnavailable(f"the owner's work in `{database}`: {told(error)}") from error
         finally:
             await engine.dispose()
 
@@ -253,7 +263,7 @@ async def _plant_probes(connection: AsyncConnection) -> None:
     for probe in PROBES:
         await _enter(connection, probe)
         await connection.exec_driver_sql(
-            f"INSERT INTO {quoted(MAIN_SCHEMA)}.rows VALUES ($1, 'probe', '\\x00', '\\x00', 1, 1, '') "  # noqa: S608 - constants
+            f"INSERT INTO {quoted(MAIN_SCHEMA)}.rows VALUES ($1, 'probe', '\\x00', '\\x00', 1, 1, '') "
             "ON CONFLICT DO NOTHING",
             (probe,),
         )
@@ -265,10 +275,10 @@ async def _refuse_rows_elsewhere(connection: AsyncConnection, tenant: TenantId, 
         return
     await _enter(connection, tenant)
     rows = f"{quoted(MAIN_SCHEMA)}.rows"
-    if (await connection.exec_driver_sql(f"SELECT 1 FROM {rows} WHERE tenant = $1 LIMIT 1", (tenant,))).first():  # noqa: S608 - constants
+    if (await connection.exec_driver_sql(f"SELECT 1 FROM {rows} WHERE tenant = $1 LIMIT 1", (tenant,))).first():
         raise ConfigError(
-            f"the rows of `{tenant}` lie by `{Strategy.NAMESPACE}`, and the document says `{strategy}`; change it back, "
-            "or take them out and put them in again"
+            f"the rows of `{tenant}` lie by `{Strategy.NAMESPACE}`, and the document says `{strategy}`; change it "
+            "back, or take them out and put them in again"
         )
 
 
