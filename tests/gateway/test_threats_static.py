@@ -49,7 +49,7 @@ def _starts_something(node: ast.Attribute) -> bool:
 HARMLESS = {
     # It loads the room's own modules, from a table in the source, when one of their names is first asked for.
     "keys/__init__.py: importlib",
-    # They look whether an extra of a fixed name is installed, and where its files lie.
+    # They look for an extra of a fixed name, and load it when something is embedded.
     "stores/documents/extras.py: importlib.util",
     "stores/documents/wordllama.py: importlib",
     # An uploaded file is read by a process of its own: our interpreter and our script, isolated, with limits, without
