@@ -308,6 +308,22 @@ def test_two_turns_at_once_are_both_kept(alive: Session) -> None:
     alive.run(main())
 
 
+def test_what_is_too_large_to_be_kept_is_answered_unless_it_was_to_be_kept(alive: Session) -> None:
+    headers = headers_of("alpha")
+    conversation = alive.post("/v1/conversations", headers, {}).json["id"]
+    large = {"model": "alpha-model", "input": [{"role": "user", "content": "x" * (3 * 2**20)}]}
+    answered = alive.post("/v1/responses", headers, large)
+    assert (answered.status, answered.json["store"]) == (200, False)
+    assert alive.get(f"/v1/responses/{answered.json['id']}", headers).status == 404
+    for fields in ({"store": True}, {"conversation": conversation}):
+        refused_one = alive.post("/v1/responses", headers, large | fields)
+        assert (refused_one.status, refused_one.code) == (413, "payload_too_large")
+    many = {"model": "alpha-model", "input": [{"role": "user", "content": "x"}] * 2000}
+    kept = alive.post("/v1/responses", headers, many)
+    assert (kept.status, kept.json["store"]) == (200, True)
+    assert alive.post("/v1/responses", headers, many | {"conversation": conversation}).status == 400
+
+
 # -- Roles ---
 
 
