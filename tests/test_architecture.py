@@ -104,6 +104,7 @@ PLANTED = {
     "a backend with keys": ("stores/backends/sqlite.py", "from partywall.keys import StoreKeys", "A backend knows"),
     "a backend with a store": ("stores/backends/base.py", "import partywall.stores.collection", "In stores"),
     "a store with another": ("stores/memory.py", "import partywall.stores.vault", "In stores"),
+    "documents with another store": ("stores/documents/search.py", "import partywall.stores.vault", "In stores"),
     "the platform behind the walls": ("platform/source.py", "import partywall.stores.backends.sqlite", "Backends are"),
     "the gateway behind the walls": ("gateway/app.py", "import partywall.stores.collection", "Backends are"),
     "a library under the files": ("owned_files.py", "import orjson", "Tenancy, errors"),

@@ -105,7 +105,7 @@ def _multi_tenant(document: Document) -> Iterator[Unbuilt]:
     asked = document.multi_tenant
     if asked.conversation_isolation is not None and asked.conversation_isolation.storage_key_prefix is not None:
         path = ("multi_tenant", "conversation_isolation", "storage_key_prefix")
-        yield Unbuilt(path, "conversations are not stored yet")
+        yield Unbuilt(path, "records are found by keyed hashes with their tenant inside; a prefix of text is not used")
     if asked.session_validation.session_token_binding:
         yield Unbuilt(("multi_tenant", "session_validation", "session_token_binding"), "there are no sessions yet")
     if not asked.session_validation.verify_tenant_on_every_request:

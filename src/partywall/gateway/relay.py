@@ -145,13 +145,15 @@ class _Stream:
             self._exchange.record.tokens_in, self._exchange.record.tokens_out = self._usage
             if self._hide_usage and is_usage_only(self._wire.api, parsed):
                 return []
-        told = [event.raw] if self._turn is None else self._told(self._turn, event, parsed)
         if self._watch is None:
-            return told
+            return [event.raw] if self._turn is None else self._told(self._turn, event, parsed)
         step = self._watch.feed(parsed)
         _check(self._decision, step.names)
         # INVARIANT: what is released is what was inspected, written anew from the parsed event.
-        self._held += told if self._turn is not None else [_again(sse, parsed, event.name.encode())]
+        if self._turn is not None:
+            self._held += self._told(self._turn, event, parsed)
+        else:
+            self._held.append(_again(sse, parsed, event.name.encode()))
         if step.hold:
             return []
         released, self._held = self._held, []

@@ -38,6 +38,22 @@ class Group(NamedTuple):
     parts: tuple[str, ...]
 
 
+class Names:
+    """What groups and ids of one tenant are hashed to, as far as was asked. It opens nothing."""
+
+    __slots__ = ("groups", "places")
+
+    def __init__(self) -> None:
+        self.groups: dict[Group, bytes] = {}
+        self.places: dict[tuple[Group, str], tuple[bytes, bytes]] = {}
+
+    def bound(self) -> None:
+        """Forget everything when it has become too much."""
+        if len(self.groups) + len(self.places) > _MOST_NAMES:
+            self.groups.clear()
+            self.places.clear()
+
+
 class Put(NamedTuple):
     """A new record (revision 0), or another body for the record with this revision."""
 
@@ -60,9 +76,6 @@ class DropGroup(NamedTuple):
 
     group: Group
 
-
-Names: TypeAlias = dict[tuple[Group, str], tuple[bytes, bytes]]
-"""What groups and ids of one tenant are hashed to. It opens nothing."""
 
 StoreChange: TypeAlias = Put | Drop | DropGroup
 
@@ -117,14 +130,9 @@ class Collection:
         `names` remembers hashed names between calls on behalf of one tenant.
         """
         authorise(scope)
-        names = {} if names is None else names
-        if len(names) > _MOST_NAMES:
-            names.clear()
-        found = []
-        for place in places:
-            if (name := names.get(place)) is None:
-                name = names[place] = await self._names(scope, *place)
-            found.append(name)
+        names = Names() if names is None else names
+        names.bound()
+        found = [names.places.get(place) or await self._named(scope, *place, names) for place in places]
         rows = await self._walls.placement.partition(scope).get_many(found)
         records: list[Record | None] = []
         admitted: list[Row] = []
@@ -231,6 +239,13 @@ class Collection:
                 if revision == 0:
                     return Insert(group_name, key, sealed)
                 return Replace(group_name, key, revision, sealed)
+
+    async def _named(self, scope: TenantScope, group: Group, record_id: str, names: Names) -> tuple[bytes, bytes]:
+        """As `_names`, and remembered."""
+        if (name := names.groups.get(group)) is None:
+            name = names.groups[group] = await self._group(scope, group)
+        found = names.places[group, record_id] = name, await self._key(scope, group, record_id)
+        return found
 
     async def _names(self, scope: TenantScope, group: Group, record_id: str) -> tuple[bytes, bytes]:
         return await self._group(scope, group), await self._key(scope, group, record_id)

@@ -84,6 +84,7 @@ class Conversations:
         """
         if own_id is not None:
             _check_own(own_id)
+        _check_count(len(items))
         made = self.new_items(scope, items)
         head = replace(self._new(own_id), metadata=check_metadata(metadata), messages=len(made))
         changes = [*_beginning(scope, head), *(_added(head.id, item) for item in made)]
@@ -158,10 +159,8 @@ class Conversations:
         """Items as they would be kept, with their ids.
 
         Raises:
-            BadRequest, PayloadTooLarge: one of them is no item, or too large; or there are too many.
+            BadRequest, PayloadTooLarge: one of them is no item, or too large.
         """
-        if len(items) > _MOST_AT_ONCE:
-            raise BadRequest(f"at most {_MOST_AT_ONCE} items are added at once")
         authorise(scope)
         now = self._clock()
         return tuple(new_item(scope, item, created=now) for item in items)
@@ -288,6 +287,7 @@ class Conversations:
         begins: bool,
     ) -> None:
         """Make the changes that `added` names for a conversation's own id, and count them."""
+        _check_count(count)
         for _ in range(ATTEMPTS):
             record = await self._find(scope, conversation_id)
             if record is None:
@@ -312,6 +312,11 @@ class Conversations:
     def _new(self, own_id: str | None) -> Conversation:
         now = self._clock()
         return Conversation(new_id(_KIND), own_id, now, now, 0, {})
+
+
+def _check_count(count: int) -> None:
+    if count > _MOST_AT_ONCE:
+        raise BadRequest(f"at most {_MOST_AT_ONCE} items are added at once")
 
 
 def _is_ours(conversation_id: str) -> bool:

@@ -175,7 +175,7 @@ class StoredNonInterference(RuleBasedStateMachine):
 
 @pytest.mark.timeout(240)
 def test_noninterference() -> None:
-    machine_settings = settings(max_examples=12, stateful_step_count=40, deadline=None)
+    machine_settings = settings(max_examples=8, stateful_step_count=35, deadline=None)
     run_state_machine_as_test(StoredNonInterference, settings=machine_settings)
 
 

@@ -64,7 +64,8 @@ async def _vendor(request: Received, writer: Any) -> bool:
         choice = {"index": 0, "message": message, "finish_reason": "stop"}
         whole = {"id": "chatcmpl-9", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
     if request.json.get("stream"):
-        await write_stream(writer, events)
+        # One that says so breaks off: everything but its terminal event.
+        await write_stream(writer, events[:-1] if b"BREAK OFF" in request.body else events)
     else:
         await write_whole(writer, 200, orjson.dumps(whole))
     return True
@@ -256,6 +257,39 @@ def test_an_answer_that_can_not_be_kept_alone_is_no_success(alive: Session, monk
     assert alive.post(*_swap(headers_of("alpha"), asks("/v1/responses", stream=False, store=False))).status == 200
 
 
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions"])
+def test_of_a_turn_that_broke_off_nothing_is_kept(alive: Session, path: str) -> None:
+    headers = headers_of("alpha")
+    conversation = alive.post("/v1/conversations", headers, {"items": [HELLO]}).json["id"]
+    said: dict[str, Any] = {"input": "BREAK OFF", "messages": [{"role": "user", "content": "BREAK OFF"}]}
+    body = {"model": "alpha-model", "stream": True, "conversation": conversation, **said}
+    reply = alive.post(path, headers, body)
+    assert b"upstream_unavailable" in reply.body
+    assert len(alive.get(f"/v1/conversations/{conversation}/items", headers).json["data"]) == 1
+
+
+def test_a_stream_that_is_cancelled_at_any_await_keeps_all_of_a_turn_or_nothing(alive: Session) -> None:
+    """Cancelled after each number of turns of the loop: question and answer are both there, or neither is."""
+
+    async def main() -> set[int]:
+        headers, seen = headers_of("alpha"), set()
+        for turns in [*range(0, 120, 4), None]:
+            made = (await alive.client.post("/v1/conversations", headers, {})).json["id"]
+            path, body = asks("/v1/responses", stream=True, conversation=made)
+            asking = asyncio.create_task(alive.client.post(path, headers, body))
+            for _ in range(turns or 0):
+                await asyncio.sleep(0)
+            if turns is not None:
+                asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+            await asyncio.sleep(0.02)
+            listed = (await alive.client.get(f"/v1/conversations/{made}/items", headers)).json["data"]
+            seen.add(len(listed))
+        return seen
+
+    assert alive.run(main()) == {0, 2}
+
+
 def test_two_turns_at_once_are_both_kept(alive: Session) -> None:
     async def main() -> None:
         headers = headers_of("alpha")
@@ -272,6 +306,22 @@ def test_two_turns_at_once_are_both_kept(alive: Session) -> None:
         assert sorted(said[::2]) == [f"turn {number}" for number in range(4)]
 
     alive.run(main())
+
+
+def test_what_is_too_large_to_be_kept_is_answered_unless_it_was_to_be_kept(alive: Session) -> None:
+    headers = headers_of("alpha")
+    conversation = alive.post("/v1/conversations", headers, {}).json["id"]
+    large = {"model": "alpha-model", "input": [{"role": "user", "content": "x" * (3 * 2**20)}]}
+    answered = alive.post("/v1/responses", headers, large)
+    assert (answered.status, answered.json["store"]) == (200, False)
+    assert alive.get(f"/v1/responses/{answered.json['id']}", headers).status == 404
+    for fields in ({"store": True}, {"conversation": conversation}):
+        refused_one = alive.post("/v1/responses", headers, large | fields)
+        assert (refused_one.status, refused_one.code) == (413, "payload_too_large")
+    many = {"model": "alpha-model", "input": [{"role": "user", "content": "x"}] * 2000}
+    kept = alive.post("/v1/responses", headers, many)
+    assert (kept.status, kept.json["store"]) == (200, True)
+    assert alive.post("/v1/responses", headers, many | {"conversation": conversation}).status == 400
 
 
 # -- Roles ---

@@ -88,10 +88,11 @@ def test_another_process_s_change_is_seen_by_the_next_search(tmp_path: Path) -> 
                 assert await asyncio.to_thread(found) == "1 2"
                 await documents.delete(A, made.id)
                 assert await asyncio.to_thread(found) == "2"
-                # Made anew, the collection has as few changes behind it as the one that the other process knows.
+                # Made anew, with as many changes behind it as the one that the other process knows.
                 await documents.delete_collection(A, "default")
-                await documents.add(A, name="d", data=document(3))
-                assert await asyncio.to_thread(found) == "3"
+                for number in range(4):
+                    await documents.add(A, name=f"{number}", data=document(3 + number))
+                assert await asyncio.to_thread(found) == "3 4 5 6"
                 searcher.stdin.close()
 
     asyncio.run(main())

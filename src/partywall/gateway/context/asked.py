@@ -34,6 +34,8 @@ class Asked:
     """The answer that it follows."""
     keeps: bool = False
     """Whether its answer is to be kept."""
+    insists: bool = False
+    """Whether it says so itself; OpenAI keeps what doesn't say otherwise."""
     searches: tuple[JsonObject, ...] = ()
     """The file searches among its tools, as they were sent."""
     with_results: bool = False
@@ -63,8 +65,10 @@ def take_asked(api: Api, body: JsonObject, *, stores: bool) -> Asked | None:
         return None
     if not isinstance(body.get("store", True), bool | None):
         raise malformed("`store` must be true or false")
+    insists = body.get("store") is True
     body["store"] = False  # upstream; kept here
-    return Asked(conversation, previous, keeps, searches, with_results=_takes_results(body) if searches else False)
+    with_results = _takes_results(body) if searches else False
+    return Asked(conversation, previous, keeps, insists, searches, with_results)
 
 
 def none_of_that_id(field: str) -> NotFound:

@@ -159,9 +159,7 @@ async def _chain(scope: TenantScope, stores: Stores, response_id: str) -> list[I
 def _responses(
     scope: TenantScope, stores: Stores, body: JsonObject, asked: Asked, before: Sequence[Item]
 ) -> ResponsesTurn:
-    own = stores.conversations.new_items(scope, items_of_input(body.get("input")))
-    if asked.keeps:
-        stores.responses.check_input(own)
+    own = _to_keep(scope, stores, body, asked)
     said = without_ids(body.get("input"))
     if before:
         sent = [item for each in before if (item := sent_item(each)) is not None]
@@ -170,6 +168,23 @@ def _responses(
     elif said is not None:
         body["input"] = said
     return ResponsesTurn(scope, stores, asked, own, instructions=body.get("instructions"))
+
+
+def _to_keep(scope: TenantScope, stores: Stores, body: JsonObject, asked: Asked) -> tuple[Item, ...]:
+    """What of the request is kept with its answer.
+
+    A request that is too large to be kept, and never asked for that, is answered all the same: with `store: false`.
+    """
+    try:
+        own = stores.conversations.new_items(scope, items_of_input(body.get("input")))
+        if asked.keeps:
+            stores.responses.check_input(own)
+    except PayloadTooLarge:
+        if asked.insists or asked.conversation is not None:
+            raise
+        asked.keeps = False
+        return ()
+    return own
 
 
 def _chat(scope: TenantScope, stores: Stores, body: JsonObject, asked: Asked, before: Sequence[Item]) -> ChatTurn:

@@ -21,9 +21,10 @@ from partywall.stores.fields import ATTEMPTS, Clock, check_word, members, number
 from partywall.stores.records import Record
 from partywall.tenancy import TenantScope
 
-__all__ = ["CHUNKS_PER_BLOCK", "Attempt", "Books", "Head", "Kept", "Stored", "Usage", "vector_block_id"]
+__all__ = ["Attempt", "Books", "Head", "Kept", "Stored", "Usage", "chunks_per_block", "vector_block_id"]
 
-CHUNKS_PER_BLOCK: Final = 1024
+_BLOCK_BYTES: Final = 2**20
+_FLOAT_BYTES: Final = 4
 _USAGE: Final = "usage"
 
 _T = TypeVar("_T")
@@ -169,6 +170,7 @@ class Kept:
     bytes: int
     characters: int
     chunks: int
+    dimensions: int
     metadata: Mapping[str, Value]
     created: float
     is_added: bool
@@ -189,6 +191,7 @@ class Kept:
             int(number(body, "bytes")),
             int(number(body, "characters")),
             int(number(body, "chunks")),
+            int(number(body, "dimensions")),
             metadata_of(body),
             number(body, "created"),
             body.get("is_added") is True,
@@ -197,8 +200,8 @@ class Kept:
 
     def put(self) -> Put:
         """The change that stores it."""
-        fields = ("name", "version", "digest", "media_type", "bytes", "characters", "chunks", "metadata", "created")
-        body = {name: getattr(self, name) for name in (*fields, "is_added")}
+        names = ("name", "version", "digest", "media_type", "bytes", "characters", "chunks", "dimensions")
+        body = {name: getattr(self, name) for name in (*names, "metadata", "created", "is_added")}
         return Put(places.documents(self.collection), self.id, body, self.revision)
 
     def removal(self) -> list[StoreChange]:
@@ -215,7 +218,7 @@ class Kept:
 
     def block_starts(self) -> range:
         """The first pieces of its blocks of vectors."""
-        return range(0, self.chunks, CHUNKS_PER_BLOCK)
+        return range(0, self.chunks, chunks_per_block(self.dimensions))
 
     def seen(self) -> Document:
         """What its tenant sees of it."""
@@ -230,6 +233,11 @@ class Kept:
             dict(self.metadata),
             self.created,
         )
+
+
+def chunks_per_block(dimensions: int) -> int:
+    """How many vectors are sealed together: as many as make a record of a fair size."""
+    return max(1, _BLOCK_BYTES // (_FLOAT_BYTES * dimensions))
 
 
 def vector_block_id(version: str, first: int) -> str:

@@ -96,7 +96,7 @@ class Index:
         self.stamp: Final = stamp
         self.model: Final = model
         self.dimensions: Final = dimensions
-        self.names: Final[Names] = {}
+        self.names: Final = Names()
         """Hashed names of records that were fetched for it, as many as are worth remembering. They open nothing."""
         self._documents: Final = tuple(documents)
         owner = {known.version: place for place, known in enumerate(documents)}

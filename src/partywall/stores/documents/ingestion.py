@@ -22,13 +22,13 @@ from partywall.errors import BadRequest, Conflict, PayloadTooLarge, QuotaExceede
 from partywall.stores.collection import Put, StoreChange
 from partywall.stores.documents import places
 from partywall.stores.documents.books import (
-    CHUNKS_PER_BLOCK,
     Attempt,
     Books,
     Head,
     Kept,
     Stored,
     Usage,
+    chunks_per_block,
     vector_block_id,
 )
 from partywall.stores.documents.chunking import Span, cut
@@ -51,6 +51,7 @@ _BATCH: Final = 16
 """Pieces that are embedded at once: others wait behind them for the model."""
 _MOST_COLLECTIONS: Final = 64
 _PURPOSE: Final = "assistants"
+_FLOAT_BYTES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class _Staged:
             bytes=file.bytes,
             characters=self.characters,
             chunks=len(self.spans),
+            dimensions=self.dimensions,
             metadata=come.metadata,
             created=now,
             is_added=is_added,
@@ -237,7 +239,8 @@ class Ingestion:
             if come.progress is not None:
                 come.progress(first + len(batch), len(spans))
         vectors: Vectors = np.concatenate(made)
-        return [vectors[start : start + CHUNKS_PER_BLOCK] for start in range(0, len(vectors), CHUNKS_PER_BLOCK)]
+        step = chunks_per_block(embedder.dimensions)
+        return [vectors[start : start + step] for start in range(0, len(vectors), step)]
 
     def _piece(self, scope: TenantScope, come: Incoming, stage: Stage, span: Span, said: str) -> dict[str, object]:
         return {
@@ -319,6 +322,10 @@ class Ingestion:
             model=staged.model,
             dimensions=staged.dimensions,
         )
+        if 2 * _FLOAT_BYTES * head.chunks * staged.dimensions > self._books.limits.index_bytes:
+            raise QuotaExceeded(
+                f"a collection of `{scope.tenant}` would have {head.chunks} vectors, too many to be open"
+            )
         group, version = places.vectors(document.collection), staged.stage.id
         blocks = [
             Put(group, vector_block_id(version, first), block_body(version, first, vectors))
