@@ -113,9 +113,13 @@ class PostgresBackend:
         if crowd is None:
             crowd = self._crowds[tenant] = asyncio.Semaphore(self._most_each)
         async with crowd:
-            place = await self._places.of(tenant)
-            async with self._connections.transaction(place.database, tenant, place.role, reading=reading) as under_way:
-                return await work(under_way, place.statements)
+            try:
+                place = await self._places.of(tenant)
+                way = self._connections.transaction(place.database, tenant, place.role, reading=reading)
+                async with way as under_way:
+                    return await work(under_way, place.statements)
+            except ConfigError as error:  # the connection string was changed under us, or a certificate is gone
+                raise StoreUnavailable(str(error)) from error
 
     async def _guarded(self, what: str, work: Awaitable[_Result]) -> _Result:
         """Wait for it, but not for ever; what a driver raises becomes what stores know."""

@@ -17,13 +17,14 @@ from contextlib import asynccontextmanager
 from typing import Final, TypeAlias
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 
 from partywall.errors import StoreUnavailable
-from partywall.stores.backends.postgres.address import parse_address
+from partywall.stores.backends.postgres.address import Address, parse_address
 from partywall.stores.backends.postgres.settings import PostgresSettings
 from partywall.stores.backends.postgres.statements import COMMIT, ENTER, ROLLBACK, begin
 
-__all__ = ["FAILURES", "Connection", "Connections", "Transaction", "connect", "savepoint", "told"]
+__all__ = ["FAILURES", "Connection", "Connections", "Transaction", "connect", "connect_to", "savepoint", "told"]
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -51,16 +52,32 @@ def told(error: BaseException) -> str:
 
 
 async def connect(settings: PostgresSettings, database: str | None = None) -> Connection:
-    """A new connection; `database` in place of the one in the connection string."""
-    dsn = settings.dsn()
-    address = parse_address(dsn, _NAME)
-    return await asyncpg.connect(
-        dsn.reveal(),
-        database=database or address.database,
-        timeout=settings.timeout_seconds,
-        command_timeout=settings.timeout_seconds,
-        statement_cache_size=0,
-    )
+    """A new connection; `database` in place of the one in the connection string. Raises as `connect_to` does."""
+    address = parse_address(settings.dsn(), _NAME)
+    return await connect_to(address, database or address.database, settings.timeout_seconds, statement_cache_size=0)
+
+
+async def connect_to(
+    address: Address, database: str, timeout_seconds: float, *, statement_cache_size: int = 100
+) -> Connection:
+    """A new connection to that database.
+
+    Raises:
+        ConfigError: a certificate can't be read.
+        StoreUnavailable: the host isn't known, or doesn't let anybody connect.
+        FAILURES: the server says no.
+    """
+    try:
+        return await asyncpg.connect(
+            **address.reach(),
+            database=database,
+            target_session_attrs=SessionAttribute.any,
+            timeout=timeout_seconds,
+            command_timeout=timeout_seconds,
+            statement_cache_size=statement_cache_size,
+        )
+    except OSError as error:  # a `TimeoutError` is one
+        raise StoreUnavailable(f"`{address.host}` port {address.port}: {told(error)}") from error
 
 
 class Connections:

@@ -24,7 +24,7 @@ from sqlalchemy.pool import NullPool
 
 from partywall.errors import ConfigError, StoreUnavailable
 from partywall.stores.backends.postgres.address import parse_address
-from partywall.stores.backends.postgres.connections import FAILURES, told
+from partywall.stores.backends.postgres.connections import FAILURES, connect_to, told
 from partywall.stores.backends.postgres.places import place_of
 from partywall.stores.backends.postgres.self_check import OWN_ROWS, POLICIES, PROBES, faults_of_server
 from partywall.stores.backends.postgres.settings import Strategy
@@ -56,7 +56,7 @@ class Owner:
         owner, serving = parse_address(owner_dsn, _OWNER_DSN), parse_address(serving_dsn, _SERVING_DSN)
         if owner.user == serving.user:
             raise ConfigError(f"{_OWNER_DSN}: names the role that serves; the owner of the tables must be another one")
-        self._dsn = owner_dsn
+        self._address = owner
         self._main = owner.database
         self._serving = serving.user
 
@@ -185,9 +185,7 @@ class Owner:
             )
 
     async def _connect(self, database: str) -> asyncpg.Connection[asyncpg.Record]:
-        return await asyncpg.connect(
-            self._dsn.reveal(), database=database, timeout=_TIMEOUT_SECONDS, command_timeout=_TIMEOUT_SECONDS
-        )
+        return await connect_to(self._address, database, _TIMEOUT_SECONDS)
 
     @asynccontextmanager
     async def _at_work(self, database: str) -> AsyncIterator[AsyncConnection]:
