@@ -13,10 +13,11 @@ from tests.support.engines.postgres import OWNER, SERVING, postgres_server
 from partywall.errors import ConfigError, StoreUnavailable
 from partywall.stores.backends.base import Insert
 from partywall.stores.backends.postgres.backend import PostgresBackend
+from partywall.stores.backends.postgres.owner import Owner
 from partywall.stores.backends.postgres.self_check import POLICY, SCHEMA_VERSION, faults_of_probes, faults_of_server
 from partywall.stores.backends.postgres.settings import PostgresSettings, Strategy
 from partywall.stores.provisioning import check_postgres, open_postgres
-from partywall.tenancy import TenantId
+from partywall.tenancy import Secret, TenantId
 
 GOOD = "tenant = NULLIF(current_setting('partywall.tenant', true), '')"
 
@@ -143,6 +144,68 @@ def test_a_role_that_may_too_much_is_refused(database: str, what: str) -> None:
 def test_an_administrator_does_not_serve(database: str, user: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         checked(database, user)
+
+
+def test_of_a_superuser_nothing_is_advised_but_another_role(database: str) -> None:
+    """It is a member of everything and owns everything; to revoke that would break the owner and the server."""
+    with pytest.raises(ConfigError) as caught:
+        checked(database, "postgres")
+    first, *faults = str(caught.value).splitlines()
+    assert len(faults) == 1, first
+    assert "is a superuser" in faults[0]
+    assert "CREATE ROLE partywall_serving" in faults[0]
+    assert "REVOKE" not in faults[0]
+    assert OWNER not in faults[0]
+
+
+# -- Owners who aren't ---
+
+
+def migrated(database: str, user: str) -> None:
+    server = postgres_server()
+    asyncio.run(Owner(Secret(server.dsn(database, user)), Secret(server.dsn(database))).migrate())
+
+
+def test_a_superuser_makes_nothing_that_the_owner_could_not_use() -> None:
+    server = postgres_server()
+    database = server.new_database()
+    with pytest.raises(ConfigError, match=r"owner_dsn_ref: `postgres` is a superuser.*CREATE ROLE partywall_owner"):
+        migrated(database, "postgres")
+    migrated(database, OWNER)
+    with pytest.raises(ConfigError, match="is a superuser"):
+        migrated(database, "postgres")
+    checked(database)
+
+
+def test_what_a_superuser_made_before_is_told_with_the_mend_and_the_mend_helps(database: str) -> None:
+    """As it was when superusers were not refused yet."""
+    server = postgres_server()
+    tables = ("rows", "partitions", "placements", "alembic_version")
+    server.execute(
+        "ALTER SCHEMA partywall OWNER TO postgres",
+        *(f"ALTER TABLE partywall.{table} OWNER TO postgres" for table in tables),
+        f"REVOKE ALL ON SCHEMA partywall FROM {OWNER}",
+        database=database,
+    )
+    migrated(database, "postgres")
+    with pytest.raises(ConfigError, match="belongs to `postgres` and not to") as caught:
+        migrated(database, OWNER)
+    mend = str(caught.value).partition("as an administrator: ")[2].split("; ")
+    assert len(mend) == 1 + len(tables)
+    server.execute(*mend, database=database)
+    migrated(database, OWNER)
+    checked(database)
+
+
+def test_what_is_denied_to_the_owner_later_is_told_with_a_mend(database: str) -> None:
+    """Of a tenant's own schema, which `migrate` alone doesn't look at."""
+    server, alpha = postgres_server(), TenantId("alpha")
+    asyncio.run(owner_of(server, database).provision(alpha, Strategy.SEPARATE_COLLECTION))
+    name = server.query("SELECT name FROM partywall.placements", database=database)[0][0]
+    server.execute(f'ALTER SCHEMA "{name}" OWNER TO postgres', database=database)
+    with pytest.raises(ConfigError, match=r"permission denied for schema.*OWNER TO") as caught:
+        asyncio.run(owner_of(server, database).provision(alpha, Strategy.SEPARATE_COLLECTION))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
