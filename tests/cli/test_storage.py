@@ -169,8 +169,14 @@ def test_nothing_prints_a_password(
 ) -> None:
     elsewhere = dsns["OWNER_DSN"].replace("127.0.0.1", "192.0.2.1").replace("?sslmode=disable", "")
     nowhere = dsns["OWNER_DSN"].replace(f":{postgres_server().port}/", ":1/")
-    for broken in (elsewhere, nowhere, "of-the-tests", "mysql://u:of-the-tests@h/d"):
+    more = [
+        f"postgresql://u:{password}@127.0.0.1/d"
+        for password in ("of-the-tests/x", "p@of-the-tests:p", "p,of-the-tests")
+    ]
+    for broken in (elsewhere, nowhere, "of-the-tests", "mysql://u:of-the-tests@h/d", *more):
         monkeypatch.setenv("OWNER_DSN", broken)
         ended = partywall("storage", "migrate", document(tmp_path))
         assert ended.code == 2
         assert "of-the-tests" not in ended.out + ended.err
+        assert "unexpected" not in ended.err
+        assert len(ended.err.splitlines()) == 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +20,10 @@ from partywall.cli.key_progress import progress_bar
 from partywall.cli.keyring import KeyPlace, told_document
 from partywall.config import Document, load
 from partywall.errors import ConfigError, PartywallError
-from partywall.keys import KeyStatus
+from partywall.keys import KeyRing, KeyStatus
 from partywall.platform.encryption import Encrypted
 from partywall.platform.standing import Standing, Suspension
+from partywall.platform.storage import Stored
 from partywall.stores import Stores, WallAlarm, open_stores
 from partywall.tenancy import TenantId
 from partywall.trail import TrailReader
@@ -99,8 +100,20 @@ async def _stored(subject: Subject) -> AsyncIterator[tuple[Stores | None, Mappin
     if place is None or not place.keys_dir.is_dir():
         yield None, {}
         return
-    async with place.open() as keys, open_stores(subject.data_dir, keys, on_alarm=_alarm) as stores:
+    async with place.open() as keys, AsyncExitStack() as opened:
+        stores = await _opened(opened, subject, keys)
         yield stores, {status.tenant: status for status in await keys.life.statuses()}
+
+
+async def _opened(opened: AsyncExitStack, subject: Subject, keys: KeyRing) -> Stores | None:
+    """The stores where the document says; None when they can't be asked, which is told."""
+    try:
+        postgres = await asyncio.to_thread(Stored.of(subject.document).serving)
+        stores = open_stores(subject.data_dir, keys, on_alarm=_alarm, postgres=postgres, looks_only=True)
+        return await opened.enter_async_context(stores)
+    except PartywallError as error:
+        click.echo(str(error), err=True)
+        return None
 
 
 async def _records(stores: Stores | None, tenant: TenantId) -> Mapping[str, int] | None:

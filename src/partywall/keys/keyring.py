@@ -57,6 +57,8 @@ class KeyRing:
         """For `open`, which also starts the clockwork and closes what this opens."""
         if not service:
             raise ConfigError("a keyring is opened by a service that has a name; it stands in the records")
+        self.keys_dir: Final = settings.keys_dir
+        """Where the wrapped keys lie, for an operator to recognise."""
         self._clocks = clocks or Clocks()
         self._helpers = Helpers()
         self._wrapping = Wrapping(settings)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from partywall.errors import StoreUnavailable
+from partywall.errors import ConfigError, StoreUnavailable
 from partywall.keys import KeyRing, Store, TenantStoreKeys
 from partywall.stores.alarms import OnAlarm
 from partywall.stores.backends.base import Backend
@@ -23,6 +24,7 @@ from partywall.stores.preferences import Preferences
 from partywall.stores.provisioning import PostgresSettings, open_postgres
 from partywall.stores.resealing import StoredRecords
 from partywall.stores.responses import Responses
+from partywall.stores.served import Served
 from partywall.stores.sessions import Sessions
 from partywall.stores.system_prompts import SystemPrompts
 from partywall.stores.trace_sessions import TraceSessions
@@ -30,8 +32,13 @@ from partywall.stores.vault import Vault
 from partywall.stores.walls import Cryptography, Placement, Verification, Walls
 from partywall.tenancy import TenantId, TenantScope
 
-__all__ = ["Stores", "open_backend", "open_stores"]
+if TYPE_CHECKING:
+    from partywall.stores.backends.postgres.backend import PostgresBackend
 
+__all__ = ["Stores", "open_stores"]
+
+_MARK: Final = "whose database"
+"""What the platform's key makes a database's mark of. Another word would make every database another's."""
 _BUILT: Final = (
     Store.CONVERSATIONS,
     Store.DOCUMENTS,
@@ -93,14 +100,42 @@ class Stores:
         return deleted
 
 
-async def open_backend(data_dir: Path, postgres: PostgresSettings | None, *, durable: bool = True) -> Backend:
-    """Where rows are kept: on that server, found fit to be served from; or, for None, in files below `data_dir`.
+def _files(data_dir: Path, served: Served, *, durable: bool, looks_only: bool) -> Backend:
+    """Rows in files below `data_dir`."""
+    served.refuse_other("sqlite")
+    if not looks_only:
+        served.note("sqlite")
+    return SqliteBackend(data_dir, durable=durable)
 
-    Raises:
-        ConfigError: nothing should be served from that server; or the extra `postgres` isn't installed.
-        StoreUnavailable: the server can't be asked.
-    """
-    return SqliteBackend(data_dir, durable=durable) if postgres is None else await open_postgres(postgres)
+
+async def _server(postgres: PostgresSettings, served: Served, keys: KeyRing, *, looks_only: bool) -> Backend:
+    """Rows on a server that was found fit to be served from, and whose rows are sealed under these keys."""
+    served.refuse_other("postgres")
+    backend = await open_postgres(postgres)
+    if looks_only:
+        return backend
+    try:
+        served.note("postgres", await _name_of(backend, served, keys))
+    except BaseException:
+        await backend.aclose()
+        raise
+    return backend
+
+
+async def _name_of(backend: PostgresBackend, served: Served, keys: KeyRing) -> str:
+    """The name of the database, once it is known to be these keys' and the one that was served from before."""
+    mark = await keys.platform_store(Store.SESSIONS).index(_MARK, b"")
+    found = await backend.belonging(mark, may_claim=served.database is None)
+    if found is None or served.database not in (None, found[1]):
+        raise served.refuse_other_database()
+    if found[0] != mark:
+        raise ConfigError(
+            f"storage: the rows in this database are sealed under other keys than those in `{keys.keys_dir}`, and "
+            "neither would ever see what the other stores; let `encryption.keys_dir` and the root key be those of "
+            "the gateway that served from it first, or put these keys back from their copy, or serve from a "
+            "database of its own"
+        )
+    return found[1]
 
 
 @asynccontextmanager
@@ -113,13 +148,24 @@ async def open_stores(
     durable: bool = True,
     clock: Clock = time.time,
     retrieval: Retrieval = Retrieval(),  # noqa: B008 - it is frozen
+    looks_only: bool = False,
 ) -> AsyncIterator[Stores]:
     """The stores in `data_dir` or on a server, sealed with the tenants' keys. `on_alarm` is called on the event loop.
 
     With `durable`, what was stored in a file survives a power cut, at the price of a flush for each change. A server
-    has its own settings for that. Raises as `open_backend` does.
+    has its own settings for that. What `looks_only` uses no key and leaves no mark; it is for counting.
+
+    Raises:
+        ConfigError: nothing should be served from that server; its rows are sealed under other keys; the directory was
+            served from elsewhere before; or the extra `postgres` isn't installed.
+        StoreUnavailable: the server can't be asked.
+        KeyUnavailable, SealBroken: the platform's own key can't be used, by which a database is known.
     """
-    backend = await open_backend(data_dir, postgres, durable=durable)
+    served = await asyncio.to_thread(Served, data_dir)
+    if postgres is None:
+        backend = _files(data_dir, served, durable=durable, looks_only=looks_only)
+    else:
+        backend = await _server(postgres, served, keys, looks_only=looks_only)
 
     def walls_of(store: Store) -> Walls:
         return Walls(Placement(backend, store.value), Cryptography(keys.store(store)), Verification(), on_alarm)

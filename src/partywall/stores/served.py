@@ -70,7 +70,7 @@ class Served:
         Raises:
             ConfigError: the directory can't be written.
         """
-        noted = {"backend": kind} if database is None else {"backend": kind, "database": database}
+        noted: dict[str, str] = {"backend": kind} if database is None else {"backend": kind, "database": database}
         if noted == self._noted:
             return
         temporary = self._path.with_name(f"{_FILE}.{os.getpid()}")

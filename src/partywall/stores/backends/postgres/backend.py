@@ -16,10 +16,12 @@ from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
 from partywall.errors import ConfigError, StoreUnavailable
+from partywall.stores.backends.postgres.belonging import NOBODYS, belonging
 from partywall.stores.backends.postgres.connections import FAILURES, Connections, Transaction, told
 from partywall.stores.backends.postgres.partition import PostgresPartition, Whose
 from partywall.stores.backends.postgres.places import NOBODY_ELSE, Places
 from partywall.stores.backends.postgres.self_check import (
+    SUPERUSER_SERVES,
     faults_of_probes,
     faults_of_role,
     faults_of_server,
@@ -79,10 +81,26 @@ class PostgresBackend:
             connection = under_way.connection
             faults = faults_of_server(int(await connection.fetchval("SHOW server_version_num")))
             faults += await faults_of_role(connection)
+            if SUPERUSER_SERVES in faults:
+                return faults
             if unusable := await faults_of_version(connection, MAIN_SCHEMA):
                 return [*faults, *unusable]
             faults += await faults_of_tables(connection, MAIN_SCHEMA, own_role=NOBODY_ELSE)
             return faults + await faults_of_probes(connection)
+
+    async def belonging(self, mark: bytes, *, may_claim: bool) -> tuple[bytes, str] | None:
+        """Whose the database is: see `belonging.belonging`.
+
+        Raises:
+            StoreUnavailable: it can't be asked.
+        """
+
+        async def ask() -> tuple[bytes, str] | None:
+            way = self._connections.transaction(None, NOBODYS, NOBODY_ELSE, reading=False)
+            async with way as under_way:
+                return await belonging(under_way.connection, mark, may_claim=may_claim)
+
+        return await self._guarded("the server", ask())
 
     async def check_tenant(self, tenant: TenantId) -> None:
         """See that the tenant's place is there and fit, as its first use would.

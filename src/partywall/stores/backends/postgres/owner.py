@@ -18,7 +18,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection as SqlConnection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -38,6 +38,7 @@ _SERVING_DSN: Final = "storage.dsn_ref"
 _SCRIPTS: Final = "partywall.stores.backends.postgres:migrations"
 _TIMEOUT_SECONDS: Final = 60.0
 _READABLE: Final = 20
+_DENIED: Final = asyncpg.InsufficientPrivilegeError.sqlstate
 _LOCK: Final = 0x7077_5374
 """Two who migrate take turns. Only owners take it, and it ends with their transaction."""
 _GIVES_INHERITANCE: Final = 16
@@ -175,6 +176,7 @@ class Owner:
         version = int((await connection.exec_driver_sql("SHOW server_version_num")).scalar_one())
         if faults := faults_of_server(version):
             raise ConfigError(f"storage: {faults[0]}")
+        await _refuse_others_tables(connection)
         known = await connection.exec_driver_sql(
             "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = $1", (self._serving,)
         )
@@ -198,6 +200,12 @@ class Owner:
                 await connection.exec_driver_sql("SELECT pg_advisory_xact_lock($1)", (_LOCK,))
                 yield connection
         except (SQLAlchemyError, *FAILURES) as error:
+            if _was_denied(error):
+                raise ConfigError(
+                    f"the owner's work in `{database}`: {_reason(error)}: what is there belongs to another role than "
+                    f"`{self._address.user}`; as an administrator, ALTER … OWNER TO it, or name that role in "
+                    f"`{_OWNER_DSN}`"
+                ) from error
             raise StoreUnavailable(f"the owner's work in `{database}`: {told(error)}") from error
         finally:
             await engine.dispose()
@@ -210,6 +218,54 @@ def _role(name: str) -> str:
     """A role's name as it stands in a statement, whatever an administrator called it."""
     doubled = name.replace('"', '""')
     return f'"{doubled}"'
+
+
+_OWNERS: Final = """
+SELECT 'SCHEMA ' || quote_ident(n.nspname) AS what, pg_get_userbyid(n.nspowner) AS owner,
+       n.nspowner = current_user::regrole AS own, pg_has_role(current_user, n.nspowner, 'USAGE') AS usable
+FROM pg_catalog.pg_namespace n WHERE n.nspname = $1
+UNION ALL
+SELECT 'TABLE ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname), pg_get_userbyid(c.relowner),
+       c.relowner = current_user::regrole, pg_has_role(current_user, c.relowner, 'USAGE')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relkind = ANY ('{r,p}') ORDER BY what
+"""
+
+
+async def _refuse_others_tables(connection: AsyncConnection) -> None:
+    """Refuse an owner who isn't one, and a superuser.
+
+    What a superuser makes is the superuser's, so that the owner who comes next may not even look at it; and no policy
+    binds one, so that nothing `migrate` plants and looks at would prove anything. One that owns everything already,
+    from before this was refused, may go on.
+    """
+    asked = "SELECT current_user::text, rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user"
+    me = (await connection.exec_driver_sql(asked)).one()
+    who, is_superuser = str(me[0]), bool(me[1])
+    found = (await connection.exec_driver_sql(_OWNERS, (MAIN_SCHEMA,))).mappings().all()
+    if is_superuser and not (found and all(each["own"] for each in found)):
+        raise ConfigError(
+            f"{_OWNER_DSN}: `{who}` is a superuser, and what it makes would belong to it; as an administrator, CREATE "
+            "ROLE partywall_owner LOGIN CREATEROLE CREATEDB PASSWORD '…', ALTER DATABASE … OWNER TO partywall_owner, "
+            "and name that role"
+        )
+    others = [each for each in found if not each["usable"]]
+    if others:
+        mend = "; ".join(f"ALTER {each['what']} OWNER TO {_role(who)}" for each in others)
+        raise ConfigError(
+            f"{_OWNER_DSN}: the schema `{MAIN_SCHEMA}` or what is in it belongs to `{others[0]['owner']}` and not to "
+            f"`{who}`; in this database, as an administrator: {mend}"
+        )
+
+
+def _was_denied(error: BaseException) -> bool:
+    """Whether the server said that this role may not."""
+    reason = error.orig if isinstance(error, DBAPIError) else error
+    return getattr(reason, "sqlstate", None) == _DENIED
+
+
+def _reason(error: BaseException) -> str:
+    return told(error).rpartition(">: ")[2]
 
 
 async def _run(connection: AsyncConnection, *statements: str) -> None:

@@ -26,11 +26,13 @@ __all__ = [
     "POLICY",
     "PROBES",
     "SCHEMA_VERSION",
+    "SUPERUSER_SERVES",
     "faults_of_probes",
     "faults_of_role",
     "faults_of_server",
     "faults_of_tables",
     "faults_of_version",
+    "is_superuser",
 ]
 
 SCHEMA_VERSION: Final = "0001"
@@ -43,6 +45,10 @@ POLICY: Final = "(tenant = NULLIF(current_setting('partywall.tenant'::text, true
 """How PostgreSQL writes it down."""
 POLICIES: Final = {"own": True, "nobody_elses": False}
 """Each policy's name, and whether it is permissive. The restrictive one narrows whatever somebody adds later."""
+SUPERUSER_SERVES: Final = (
+    "the serving role is a superuser, whom no policy binds; make a plain role (CREATE ROLE partywall_serving LOGIN "
+    f"PASSWORD '…'), name it in `storage.dsn_ref`, and run `{MIGRATE_COMMAND} CONFIG`"
+)
 _TABLES: Final = ("partitions", "rows")
 _LISTED: Final = "placements"
 """Its owner may list it, so it isn't forced; it holds no rows of tenants."""
@@ -89,20 +95,27 @@ def faults_of_server(version: int) -> list[str]:
     return []
 
 
+async def is_superuser(connection: Connection) -> bool:
+    """Whether who logged in is one. Such a role is everything to everybody, so nothing else of it is worth telling."""
+    return bool(await connection.fetchval("SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = session_user"))
+
+
 async def faults_of_role(connection: Connection) -> list[str]:
     """What the serving role may that it must not."""
+    if await is_superuser(connection):
+        return [SUPERUSER_SERVES]
     faults = []
     for role in await connection.fetch(_ROLE, _POWERFUL):
         name = role["rolname"]
         if role["rolsuper"]:
-            faults.append(f"the serving role is, or may become, the superuser `{name}`; serve as a plain role")
+            faults.append(f"the serving role may become the superuser `{name}`; serve as a plain role")
         elif role["rolbypassrls"]:
             faults.append(f"`{name}` passes by row-level security; ALTER ROLE {name} NOBYPASSRLS")
         if role["rolcreaterole"] and not role["rolsuper"]:
             faults.append(f"`{name}` may give itself other roles; ALTER ROLE {name} NOCREATEROLE")
         if role["rolreplication"] and not role["rolsuper"]:
             faults.append(f"`{name}` may copy the whole server; ALTER ROLE {name} NOREPLICATION")
-        if name in _POWERFUL and not any("superuser" in fault for fault in faults):
+        if name in _POWERFUL:
             faults.append(f"the serving role is a member of `{name}`; REVOKE {name} from it")
     return faults
 
