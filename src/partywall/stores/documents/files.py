@@ -56,7 +56,7 @@ class Files:
                 return [stored.put(), usage.check(scope, self._books.limits).put(), *stage.end()], stored.seen()
 
             return await self._books.change(scope, attempt)
-        except Exception:
+        except BaseException:  # a caller that leaves, too
             await stage.give_up()
             raise
 

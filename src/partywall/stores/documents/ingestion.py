@@ -126,7 +126,7 @@ class Ingestion:
                 return await self._put_added(scope, come, digest, staged, file)
 
             made = await self._books.change(scope, attempt)
-        except Exception:
+        except BaseException:  # a caller that leaves, too
             await staged.stage.give_up()
             raise
         if made.id != file.id:  # somebody added the same bytes under the same name meanwhile
@@ -146,7 +146,7 @@ class Ingestion:
                 return await self._put_attached(scope, come, digest, staged, file_id)
 
             made = await self._books.change(scope, attempt)
-        except Exception:
+        except BaseException:  # a caller that leaves, too
             await staged.stage.give_up()
             raise
         return made
@@ -207,7 +207,7 @@ class Ingestion:
         stage = Stage(self._books, scope)
         try:
             blocks = await self._embed(scope, come, stage, embedder, read.text, spans)
-        except Exception:
+        except BaseException:  # a caller that leaves, too
             await stage.give_up()
             raise
         return _Staged(stage, embedder.name, embedder.dimensions, media_type, len(read.text), spans, blocks)
