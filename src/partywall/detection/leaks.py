@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from partywall.detection.canaries import Canaries
+from partywall.detection.canaries import SEEN, Canaries
 from partywall.detection.fingerprints.printing import Printer
 from partywall.detection.fingerprints.table import FingerprintTable
 from partywall.detection.fingerprints.winnowing import WINDOW
@@ -94,7 +94,7 @@ class LeakScanner:
                 continue
             if is_open and not is_whole:
                 settled = min(settled, start)
-            elif end - start >= len(canary.text) - 2:
+            elif end - start >= SEEN:
                 found.append((start, end, canary.owner, canary.surface))
         prints = self._printer.of_hashes(runs.long)
         for index, owner in self._table.foreign(tenant, prints.values):

@@ -32,7 +32,7 @@ def _br_cpf(text: str) -> bool:
 
 
 def _be_nn(text: str) -> bool:
-    """Belgium, Rijksregister (royal decree of 3 April 1984): 97 minus the first nine modulo 97; since 2000, 2 before."""
+    """Belgium, Rijksregister (royal decree of 3 April 1984): 97 less the first nine modulo 97; 2 before since 2000."""
     number = "".join(map(str, digits_of(text)))
     month = int(number[2:4]) % 20
     checks = (97 - int(number[:9]) % 97, 97 - int("2" + number[:9]) % 97)

@@ -22,4 +22,6 @@ def permute_blocks(key: bytes, blocks: bytes) -> bytes:
     """The images of all blocks in `blocks`, in their order. `key` is 32 bytes."""
     if len(key) != 2 * BLOCK_BYTES:
         raise ValueError(f"a key is {2 * BLOCK_BYTES} bytes, not {len(key)}")
+    if len(blocks) % BLOCK_BYTES:
+        raise ValueError(f"blocks are {BLOCK_BYTES} bytes each, and {len(blocks)} are no whole number of them")
     return Cipher(AES(key), ECB()).encryptor().update(blocks)  # noqa: S305  # independent blocks are the purpose
