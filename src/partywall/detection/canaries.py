@@ -78,7 +78,7 @@ class Canaries:
 
     def find(self, codes: Codes, short: Hashes) -> Iterator[tuple[int, int, Canary, bool]]:
         """`(start, end, canary, is_open)` in normalised characters, by start. Open: more text could make it longer."""
-        for place in np.flatnonzero(self._mask[short >> self._shift]).tolist():
+        for place in self._mask.take((short >> self._shift).view(np.int64)).nonzero()[0].tolist():
             for form, canary in self._forms.get(int(short[place]), ()):
                 there = codes[place : place + len(form)]
                 differ = np.flatnonzero(there != form[: len(there)])

@@ -56,13 +56,15 @@ class Grams:
         """The hashes of all runs. A text shorter than a run has none."""
         if len(codes) < SHORT:
             return Runs(np.empty(0, np.uint64), np.empty(0, np.uint64))
-        hashes = self._ascii[codes] if codes.dtype == np.uint8 else self._numbers(codes)
+        hashes = self._ascii.take(codes) if codes.dtype == np.uint8 else self._numbers(codes)
         short = hashes
         for level, step in enumerate(self._steps):
             half = 1 << level
             if len(hashes) <= half:
                 return Runs(short, np.empty(0, np.uint64))
-            hashes = hashes[:-half] * step + hashes[half:]
+            longer = hashes[:-half] * step
+            longer += hashes[half:]
+            hashes = longer
             short = hashes if 2 * half == SHORT else short
         return Runs(short, hashes)
 

@@ -19,7 +19,6 @@ __all__ = ["Run"]
 
 _BITS: Final = 64
 _NONE: Final = np.empty(0, np.intp)
-_THREE, _SEVEN = np.uint64(3), np.uint64(7)
 _BIT_OF: Final = (1 << np.arange(8)).astype(np.uint8)
 
 
@@ -33,8 +32,8 @@ class Run:
         size = max(1, len(values))
         self._shift = np.uint64(_BITS - max(3, size.bit_length() + 3))
         self._filter = np.zeros(max(1, 1 << size.bit_length()), np.uint8)
-        slots = values >> self._shift
-        np.bitwise_or.at(self._filter, slots >> _THREE, _BIT_OF[slots & _SEVEN])
+        slots = (values >> self._shift).view(np.int64)
+        np.bitwise_or.at(self._filter, slots >> 3, _BIT_OF.take(slots & 7))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -47,8 +46,8 @@ class Run:
         """Which of `values` are here, and where."""
         if not len(self.values):
             return _NONE, _NONE
-        slots = values >> self._shift
-        maybe = np.flatnonzero(self._filter[slots >> _THREE] & _BIT_OF[slots & _SEVEN])
+        slots = (values >> self._shift).view(np.int64)
+        maybe = (self._filter.take(slots >> 3) & _BIT_OF.take(slots & 7)).nonzero()[0]
         if not len(maybe):
             return _NONE, _NONE
         asked = values[maybe]

@@ -20,6 +20,8 @@ __all__ = ["CAUGHT", "WINDOW", "chosen"]
 
 WINDOW: Final = 9
 CAUGHT: Final = WINDOW + LONG - 1
+_Order = NDArray[np.uint32]
+_HALF: Final = np.uint64(32)
 _NOTHING: Final = np.empty(0, np.int64)
 
 
@@ -27,16 +29,18 @@ def chosen(hashes: Hashes) -> NDArray[np.int64]:
     """The places of the runs that are the least of some window. Of equals in a window all are chosen."""
     if len(hashes) < WINDOW:
         return _NOTHING
-    least = np.zeros(len(hashes) + WINDOW - 1, np.uint64)
-    least[WINDOW - 1 : len(hashes)] = _sliding(np.minimum, hashes)
+    # The upper half orders as well, and processors compare many of those at once. Equals are all chosen, so none is lost.
+    order = (hashes >> _HALF).astype(np.uint32)
+    least = np.zeros(len(order) + WINDOW - 1, np.uint32)
+    least[WINDOW - 1 : len(order)] = _sliding(np.minimum, order)
     # A run is the least of some window if the greatest of the leasts around it is its own.
-    return np.flatnonzero(_sliding(np.maximum, least) == hashes)
+    return (_sliding(np.maximum, least) == order).nonzero()[0]
 
 
-def _sliding(extreme: np.ufunc, values: Hashes) -> Hashes:
+def _sliding(extreme: np.ufunc, values: _Order) -> _Order:
     """The extreme of each 9 values in a row: of 2, of 4, of 8, and of 8 with one more."""
     two = extreme(values[:-1], values[1:])
     four = extreme(two[:-2], two[2:])
     eight = extreme(four[:-4], four[4:])
-    result: Hashes = extreme(eight[:-1], values[8:])
+    result: _Order = extreme(eight[:-1], values[8:])
     return result
