@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from partywall.config.policy import PiiDetector
-from partywall.detection.pii import HELD_MOST, LONGEST, Detector, Redaction, compile_pii
+from partywall.detection.pii import HELD_MOST, LONGEST, Detector, PiiPolicy, Redaction, compile_pii
 from partywall.errors import PiiBlocked
 from tests.detection.pii.labelled import Label, read
 
@@ -19,10 +19,12 @@ LABELS = read()
 VALUES = [label.text[label.start : label.end] for label in LABELS if label.is_positive]
 HINTS = [label.text for label in LABELS if "NPI" in label.text or "AccountKey" in label.text or "secret" in label.text]
 POLICY = compile_pii(PiiDetector.model_validate({"healthcare_mode": True, "detect_patterns": [r"EMP-\d{4,}", r"(?i)zz[a-c]+$"]}))
+WITHOUT_EMAIL = compile_pii(PiiDetector.model_validate({"detect_patterns": ["network", "phone", "national_id", "secret"]}))
+"""What could become an address holds nearly everything back, and would hide what other kinds hold too little."""
 
 
-def request() -> Redaction:
-    return POLICY.request(KEY)
+def request(policy: PiiPolicy = POLICY) -> Redaction:
+    return policy.request(KEY)
 
 
 def streamed(pieces: Iterable[str], redaction: Redaction | None = None) -> tuple[str, list[object]]:
@@ -51,6 +53,23 @@ def test_split_at_every_offset_the_same_is_found(label: Label) -> None:
     assert streamed(label.text) == whole
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10.0.0.1-a1", "10.0.0.1.9", "a-10.0.0.1", "1.10.0.0.1", "10.0.0.1- a1", "415-555-2671-9 ", "7-415-555-2671", "415-555-2671-",
+        "x@y.co@z.org", "ana@example.com@example.org", "4111 1111 1111 1111 12", "+1 415 555 2671 2024 99", "gb29nwbk60161331926819 19",
+        "xAKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLEx", "10.0.0.1 10.0.0.2,10.0.0.3", "EMP-1234 zzabc", "zzabcd", "zzabc\u200b",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("policy", [POLICY, WITHOUT_EMAIL], ids=["everything", "without e-mail"])
+def test_neighbours_count_the_same_wherever_it_is_cut(text: str, policy: PiiPolicy) -> None:
+    """What stands beside a value may make it none, and may come, or have gone, with another piece."""
+    whole = request(policy).redact(text)
+    assert streamed(text, request(policy)) == whole
+    for place in range(len(text) + 1):
+        assert streamed([text[:place], text[place:]], request(policy)) == whole
+
+
 noise = st.one_of(
     st.sampled_from(VALUES),
     st.sampled_from(HINTS),
@@ -61,11 +80,16 @@ noise = st.one_of(
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(noise, max_size=8).map("".join), st.lists(st.integers(0, 10_000), max_size=12))
-def test_however_it_is_cut_the_same_is_found(text: str, places: list[int]) -> None:
-    whole = request().redact(text)
-    assert streamed(cut(text, places)) == whole
-    assert whole.findings == POLICY.detector.find(text)
+@given(
+    st.lists(noise, max_size=8).map("".join),
+    st.lists(st.integers(0, 10_000), max_size=12),
+    st.sampled_from([POLICY, WITHOUT_EMAIL]),
+)
+def test_however_it_is_cut_the_same_is_found(text: str, places: list[int], policy: PiiPolicy) -> None:
+    whole = request(policy).redact(text)
+    assert streamed(cut(text, places), request(policy)) == whole
+    assert streamed(text, request(policy)) == whole
+    assert whole.findings == policy.detector.find(text)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])

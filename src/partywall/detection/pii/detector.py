@@ -102,17 +102,17 @@ class Detector:
         self, data: bytes, first: int, settled: int, resume: dict[int, int]
     ) -> tuple[list[tuple[int, int, int]], tuple[tuple[int, int], ...]]:
         """`(start, end, rank)` of what passed its check and begins before `settled`; and where to go on behind it."""
-        found, reached = [], []
+        found = []
+        reached = {rank: first + beyond for rank, beyond in resume.items()}
         for rank in (self._any.Match(data) or ()) if first < settled else ():
-            place = first + resume.get(rank, 0)
+            place = reached.get(rank, first)
             while (match := self._next(rank, data, place)) is not None and match.start() < settled:
                 start, end = self._value(rank, data, match)
                 place = max(match.start() + 1, end)
                 if end:
                     found.append((start, end, rank))
-            if place > settled:
-                reached.append((rank, place - settled))
-        return found, tuple(reached)
+            reached[rank] = place
+        return found, tuple((rank, place - settled) for rank, place in reached.items() if place > settled)
 
     def _next(self, rank: int, data: bytes, place: int) -> Any:
         """The next match at or behind `place`, cut to `LONGEST`: what a stream could see of it."""
