@@ -36,6 +36,9 @@ check: $(STAMP) ## formatting, lint, types, architecture
 test: $(STAMP) ## every test
 	$(BIN)/pytest -n auto
 
+soak: $(STAMP) ## what takes minutes: 100,000 operations cancelled at random
+	$(BIN)/pytest -m soak --timeout 3600
+
 bench: $(STAMP) ## CPU per request beside nginx, and more; writes docs/benchmarks.md
 	$(BIN)/python -m bench
 
@@ -45,4 +48,4 @@ lock: ## pin the dependencies again (needs uv)
 clean: ## remove what the targets made
 	rm -rf .venv .partywall .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-.PHONY: help setup demo check test bench lock clean
+.PHONY: help setup demo check test soak bench lock clean

@@ -34,7 +34,11 @@ def outputs(megabytes: float) -> Iterator[str]:
 def _texts() -> Iterator[str]:
     packages = Path(sysconfig.get_paths()["purelib"])
     seen: set[int] = set()  # licences lie about in many copies; each text counts once
-    for place, endings in ((*((each, _PROSE) for each in _PLACES), (packages, {".md", ".rst", ".txt"}), (packages, {".py"}))):
+    for place, endings in (
+        *((each, _PROSE) for each in _PLACES),
+        (packages, {".md", ".rst", ".txt"}),
+        (packages, {".py"}),
+    ):
         for path in sorted(place.rglob("*")) if place.is_dir() else ():
             if path.suffix in endings and path.is_file() and not path.is_symlink() and path.stat().st_size < _LARGEST:
                 text = _read(path)

@@ -1,4 +1,4 @@
-"""Detection: precision and recall on the labelled set, false alarms on benign text, size and speed, all in this process."""
+"""Detection: quality on the labelled set, false alarms on benign text, size and speed, all in one process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+from tests.detection.pii.labelled import Score, read, scores
 
 from bench.benign import outputs
 from bench.machine import ROOT
@@ -18,7 +19,6 @@ from partywall.detection.fingerprints import FingerprintTable, Printer
 from partywall.detection.leaks import LeakScanner
 from partywall.detection.pii import Detector, compile_pii
 from partywall.tenancy import TenantId
-from tests.detection.pii.labelled import Score, read, scores
 
 __all__ = ["run"]
 
@@ -59,9 +59,9 @@ def _quality(detector: Detector) -> tuple[Part, object]:
     measured = scores(detector, labels)
     rows = [[name, *_cells(score)] for name, score in sorted(measured.items())]
     note = (
-        f"{len(labels):,} texts, made by `tests/detection/pii/labelled.py` from numbers that `python-stdnum` and "
-        "`phonenumbers` accept; nobody's data. `random` counts numbers that no check filtered; a false alarm is a finding "
-        "of the family that isn't the labelled span under the labelled name."
+        f"{len(labels):,} texts, made by `tests/detection/pii/labelling.py` from numbers that `python-stdnum` and "
+        "`phonenumbers` accept; nobody's data. `random` counts numbers that no check filtered; a false alarm is a "
+        "finding of the family that isn't the labelled span under the labelled name."
     )
     columns = ("family/entity", "found", "missed", "false alarms", "precision", "recall", "F2")
     return Part("Personal data, on the labelled set", columns, rows, [note]), {
@@ -86,11 +86,27 @@ def _table(rng: np.random.Generator) -> tuple[FingerprintTable, Part, object]:
     add = _microseconds(lambda: table.add(_ALPHA, document), 5)
     text = next(outputs(0.001))
     asked = Printer(_KEY).of_text(text)
-    others = iter([asked ^ np.uint64(number) for number in rng.integers(0, 2**63, 7 * 300 + 1)])  # never one that is warm
+    others = iter(
+        [asked ^ np.uint64(number) for number in rng.integers(0, 2**63, 7 * 300 + 1)]
+    )  # never one that is warm
     look_up = _microseconds(lambda: table.foreign(_BETA, next(others)), 300)
     each = table.nbytes / len(table)
-    rows = [[f"{len(table):,}", f"{each:.1f}", f"{build / len(table) * 1e6:.2f}", f"{add:.0f}", f"{look_up / len(text):.3f}"]]
-    columns = ("fingerprints", "bytes each", "µs each to build", "µs to add 400 (a document)", "look-up, µs per position")
+    rows = [
+        [
+            f"{len(table):,}",
+            f"{each:.1f}",
+            f"{build / len(table) * 1e6:.2f}",
+            f"{add:.0f}",
+            f"{look_up / len(text):.3f}",
+        ]
+    ]
+    columns = (
+        "fingerprints",
+        "bytes each",
+        "µs each to build",
+        "µs to add 400 (a document)",
+        "look-up, µs per position",
+    )
     data = {"bytes_each": each, "build_seconds": build, "add_us": add, "lookup_us_per_position": look_up / len(text)}
     return table, Part("The table of fingerprints", columns, rows), data
 
@@ -121,9 +137,12 @@ def _speed(detector: Detector, scanner: LeakScanner) -> tuple[Part, object]:
         "the same, with empty tables": (lambda text: bare.scan(_BETA, text), "prose"),
     }
     rows = [
-        [name, what, f"{_rate(call, kilobyte):.1f}", f"{_rate(call, large):.1f}"] for name, (call, what) in subjects.items()
+        [name, what, f"{_rate(call, kilobyte):.1f}", f"{_rate(call, large):.1f}"]
+        for name, (call, what) in subjects.items()
     ]
-    rows += [["personal data", f"hostile: {name}", "", f"{_rate(detector.find, text):.2f}"] for name, text in hostile.items()]
+    rows += [
+        ["personal data", f"hostile: {name}", "", f"{_rate(detector.find, text):.2f}"] for name, text in hostile.items()
+    ]
     everything = 2 * _microseconds(lambda: (detector.find(kilobyte), scanner.scan(_BETA, kilobyte)), 300)
     notes = [f"Everything on, 1 KB prompt and 1 KB answer: **{everything:.0f} µs** of CPU (target: 150)."]
     columns = ("scanner", "text", "MB/s at 1 KB", "MB/s at 64 KB")

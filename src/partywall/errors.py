@@ -32,6 +32,7 @@ __all__ = [
     "MissingIdentity",
     "ModelDenied",
     "NotFound",
+    "NothingStored",
     "PartywallError",
     "PayloadTooLarge",
     "PiiBlocked",
@@ -42,6 +43,7 @@ __all__ = [
     "SealBroken",
     "StoreUnavailable",
     "TenantMismatch",
+    "TenantSuspended",
     "ToolDenied",
     "TrailUnavailable",
     "UpstreamRejected",
@@ -157,6 +159,13 @@ class TenantMismatch(Denied):
     public_message = "The request names a tenant that the credential does not belong to."
 
 
+class TenantSuspended(Denied):
+    """The credential holds, and its tenant is suspended."""
+
+    code = "tenant_suspended"
+    public_message = "This organisation is suspended. Whoever runs the platform can tell why."
+
+
 class ToolDenied(Denied):
     """A tool that the role may not use."""
 
@@ -225,6 +234,12 @@ class NotFound(PartywallError):
 
 class Missing(NotFound):
     """No such record of this tenant and user. The words are the same whether nobody has it or somebody else does."""
+
+
+class NothingStored(NotFound):
+    """The document has no `encryption`, so nothing is stored for anybody: nothing in clear."""
+
+    public_message = "Nothing is stored here: this gateway's document has no `encryption`."
 
 
 class Conflict(PartywallError):

@@ -27,9 +27,9 @@ def test_every_row_is_as_expected(partywall: Command, tmp_path: Path) -> None:
     assert ended.json["rows"] == ended.json["as_expected"] == len(SCENARIO) + 3 + _ABOUT_KEYS
     assert set(ended.json["decisions"]) == {"alpha", "beta", ""}
     # What was told to the clients is on record, and can be looked up afterwards as long as its key lives: not alpha's.
-    told = {row["decision"] for row in ended.json["outcomes"] if row["decision"] is not None}
+    told = {each for row in ended.json["outcomes"] for each in row["decisions"]}
     assert told == {one["id"] for decisions in ended.json["decisions"].values() for one in decisions}
-    assert len(told) == len(SCENARIO)
+    assert len(told) >= len(SCENARIO)
     kept = partywall("events", "export", "--data-dir", tmp_path / "data", "--format", "json")
     alphas, others = (ended.json["decisions"][owner] for owner in ("alpha", "beta"))
     assert all(one["id"] in kept.out for one in others)
@@ -62,7 +62,7 @@ def test_one_surprise_is_a_failure(partywall: Command, monkeypatch: pytest.Monke
 
 
 def _report(got: str) -> Report:
-    outcome = Outcome("As the neighbour", "alpha", "X-Org-ID: beta", "403 tenant_mismatch", got, "dec_" + "0" * 32)
+    outcome = Outcome("As the neighbour", "alpha", "X-Org-ID: beta", "403 tenant_mismatch", got, ("dec_" + "0" * 32,))
     return Report((outcome,), {"alpha": (decision("alpha"),), None: ()})
 
 
@@ -128,7 +128,7 @@ def test_an_attempt_that_breaks_is_a_row_that_failed() -> None:
 
 
 def _outcomes() -> list[Outcome]:
-    return [Outcome(row.theme, row.who, row.what, "", "", f"dec_{n}") for n, row in enumerate(SCENARIO)]
+    return [Outcome(row.theme, row.who, row.what, "", "", (f"dec_{n}",)) for n, row in enumerate(SCENARIO)]
 
 
 def test_decisions_in_the_wrong_file_show() -> None:

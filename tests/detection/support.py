@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from itertools import pairwise
 
 from partywall.detection.normal import normalised
 
@@ -14,7 +15,9 @@ def prose(rng: random.Random, characters: int) -> str:
     """Made-up words, none of which stands anywhere else."""
     text = ""
     while len(text) < characters:
-        text += "".join(rng.choice(ALPHABET) for _ in range(rng.randrange(2, 11))) + rng.choice((" ", " ", " ", ", ", ". "))
+        text += "".join(rng.choice(ALPHABET) for _ in range(rng.randrange(2, 11))) + rng.choice(
+            (" ", " ", " ", ", ", ". ")
+        )
     return text[:characters]
 
 
@@ -37,7 +40,7 @@ def disguised(rng: random.Random, text: str) -> str:
 
 def cut(text: str, places: Iterable[int]) -> list[str]:
     at = [0, *sorted(place % (len(text) + 1) for place in places), len(text)]
-    return [text[start:end] for start, end in zip(at, at[1:], strict=False)]
+    return [text[start:end] for start, end in pairwise(at)]
 
 
 def longest_shared(one: str, other: str) -> int:

@@ -1,4 +1,4 @@
-"""Benign text of other origin raises no alarm; the share that it raises is printed, and `python -m bench detection` has more."""
+"""Benign text of other origin raises no alarm. `python -m bench detection` does it with twenty times as much."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 from bench.benign import outputs
+
 from partywall.detection.canaries import Canaries, Canary, make_canary
 from partywall.detection.fingerprints import FingerprintTable, Printer
 from partywall.detection.leaks import LeakScanner
@@ -26,8 +27,10 @@ def test_five_megabytes_of_other_peoples_text_raise_no_alarm() -> None:
     for answer in outputs(MEGABYTES):
         count, size = count + 1, size + len(answer)
         alarms += bool(scanner.scan(BETA, answer))
-    print(f"{alarms} false alarms in {count:,} outputs, {size / 1e6:.1f} MB")
+    print(f"{alarms} false alarms in {count:,} outputs, {size / 1e6:.1f} MB")  # noqa: T201  # `pytest -s` shows the share
     assert size >= 5_000_000
     assert alarms <= count / 100_000
-    positive = f"{next(outputs(0.001))} {canaries[7].text} {(DOCS / 'threats.md').read_text(encoding='utf-8')[3_000:3_200]}"
+    positive = (
+        f"{next(outputs(0.001))} {canaries[7].text} {(DOCS / 'threats.md').read_text(encoding='utf-8')[3_000:3_200]}"
+    )
     assert len(scanner.scan(BETA, positive)) == 2

@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import base64
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.detection.support import disguised, prose
 
 from partywall.detection.canaries import CANARY_BYTES, SEEN, Canaries, Canary, make_canary
 from partywall.detection.fingerprints import FingerprintTable, Printer
 from partywall.detection.leaks import LeakScanner
 from partywall.tenancy import TenantId
-from tests.detection.support import disguised, prose
 
 ALPHA, BETA = TenantId("alpha"), TenantId("beta")
 PRINTER = Printer(bytes(range(32)))
@@ -30,7 +31,7 @@ def found(canary: str, text: str) -> bool:
     return whole
 
 
-FORMS = {
+FORMS: dict[str, Callable[[str], str]] = {
     "as it is": lambda c: c,
     "upper case": str.upper,
     "spaced": " ".join,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.detection.support import cut, disguised, longest_shared, prose
 
 from partywall.detection.canaries import LONGEST_FORM, Canaries, Canary, make_canary
 from partywall.detection.fingerprints import CAUGHT, FingerprintTable, Printer
@@ -15,7 +16,6 @@ from partywall.detection.leaks import HELD_MOST, REMOVED, Leak, LeakScanner
 from partywall.detection.normal import normalised
 from partywall.errors import LeakBlocked
 from partywall.tenancy import TenantId
-from tests.detection.support import cut, disguised, longest_shared, prose
 
 ALPHA, BETA, GAMMA = TenantId("alpha"), TenantId("beta"), TenantId("gamma")
 PRINTER = Printer(bytes(range(32)))
@@ -166,8 +166,7 @@ def test_a_stream_without_letters_is_refused_in_the_end() -> None:
     stream = scanner_of().stream(BETA)
     stream.feed("x")
     with pytest.raises(LeakBlocked):
-        for _ in range(HELD_MOST // 1_000 + 1):
-            stream.feed("!" * 1_000)
+        _ = [stream.feed("!" * 1_000) for _ in range(HELD_MOST // 1_000 + 1)]
 
 
 def test_a_canary_of_its_own_is_no_leak() -> None:

@@ -169,9 +169,10 @@ OUT_OF_REACH = {
     "pii_blocked": "detection isn't built yet",
     "request_timeout": "these clients send at once; tests/gateway/test_hostile_input.py",
     "trail_unavailable": "tests/gateway/test_trail_refusal.py",
-    "conflict": "no endpoint reaches a store yet; tests/stores/test_stores.py",
-    "store_unavailable": "no endpoint reaches a store yet; tests/stores/test_stores.py",
-    "key_unavailable": "while only records are sealed it is a trail_unavailable; tests/platform/test_encryption.py",
+    "conflict": "thirty attempts come first; tests/stores/test_stores.py",
+    "store_unavailable": "tests/gateway/faces/test_responses.py, with a store that fails",
+    "tenant_suspended": "tests/gateway/test_suspension.py",
+    "key_unavailable": "tests/gateway/test_system_prompts.py",
 }
 
 

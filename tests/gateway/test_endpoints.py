@@ -8,6 +8,7 @@ platform's own.
 from __future__ import annotations
 
 import ast
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,10 @@ from tests.support.documents import KEYS, OPERATOR_KEY, TENANTS, base_document, 
 from tests.support.inprocess import Reply, Session, session
 
 import partywall.gateway
-from partywall.gateway.endpoints import ENDPOINTS, Endpoint, Guard
+from partywall.gateway.endpoints import ENDPOINTS, Act, Endpoint, Guard
+from partywall.gateway.faces import FACES
 from partywall.gateway.wire import Api
+from partywall.stores import StoredResponse
 from partywall.trail import DecisionRecord
 
 OF_TENANTS = [e for e in ENDPOINTS if e.guard is Guard.TENANT]
@@ -38,15 +41,52 @@ FIELDS: dict[Api, dict[str, Any]] = {
     Api.MESSAGES: {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 5},
     Api.MODELS: {},
 }
+ITEM: dict[str, Any] = {"type": "message", "role": "user", "content": "hello"}
+BODIES: dict[Act, dict[str, Any]] = {
+    Act.CONVERSATION_CREATE: {"items": [ITEM]},
+    Act.CONVERSATION_UPDATE: {"metadata": {"a": "b"}},
+    Act.ITEM_CREATE: {"items": [ITEM]},
+    Act.STORE_CREATE: {"name": "a store"},
+    Act.STORE_UPDATE: {"name": "another name"},
+    Act.STORE_SEARCH: {"query": "hello"},
+    Act.STORE_FILE_UPDATE: {"attributes": {"a": "b"}},
+}
+FORM = {"content-type": "multipart/form-data; boundary=b"}
+UPLOAD = b"\r\n".join(
+    [
+        b"--b",
+        b'content-disposition: form-data; name="purpose"',
+        b"",
+        b"assistants",
+        b"--b",
+        b'content-disposition: form-data; name="file"; filename="a.txt"',
+        b"content-type: text/plain",
+        b"",
+        b"hello",
+        b"--b--",
+        b"",
+    ]
+)
+NOBODY_S = "0" * 32
 
-at_tenant_endpoint = pytest.mark.parametrize("endpoint", OF_TENANTS, ids=lambda e: e.path)
+
+def name_of(endpoint: Endpoint) -> str:
+    return f"{endpoint.method} {endpoint.path}"
+
+
+at_tenant_endpoint = pytest.mark.parametrize("endpoint", OF_TENANTS, ids=name_of)
 at_operator_endpoint = pytest.mark.parametrize("endpoint", OF_OPERATORS, ids=lambda e: e.path)
+
+
+def sealed_document() -> dict[str, Any]:
+    """The base document, with somewhere to store things."""
+    return merged(base_document(), encryption={})
 
 
 @pytest.fixture(scope="module")
 def alive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
     folder = tmp_path_factory.mktemp("endpoints")
-    with session(write_document(folder / "partywall.yaml", base_document()), folder / "data") as running:
+    with session(write_document(folder / "partywall.yaml", sealed_document()), folder / "data") as running:
         yield running
 
 
@@ -58,14 +98,51 @@ def without_operators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sess
         yield running
 
 
-def path_of(endpoint: Endpoint, tenant: str) -> str:
-    return endpoint.path + f"{tenant}-model" if endpoint.path.endswith("/") else endpoint.path
+def path_of(endpoint: Endpoint, tenant: str, ids: dict[str, str] | None = None) -> str:
+    path = endpoint.path + f"{tenant}-model" if endpoint.path.endswith("/") else endpoint.path
+    for name in re.findall(r"\{(\w+)\}", path):
+        made = (ids or {}).get(name, NOBODY_S)
+        path = path.replace(f"{{{name}}}", made)
+    return path
 
 
-def call(running: Session, endpoint: Endpoint, tenant: str, headers: Any, *, prefix: str = "") -> Reply:
-    """A request for `tenant`'s model that is right in all but its headers."""
-    body = b"" if endpoint.method == "GET" else {"model": f"{tenant}-model", **FIELDS[endpoint.api or Api.CHAT]}
-    path = prefix + path_of(endpoint, tenant)
+async def stored(running: Session, tenant: str, path: str) -> dict[str, str]:
+    """New objects of `tenant`'s that `path` needs, through the library: nothing of that is recorded as a request."""
+    platform = running.client.platform
+    scope = await platform.authenticate(headers_of(tenant))
+    ids: dict[str, str] = {}
+    if "conversation_id" in path:
+        conversation = await platform.conversations.create(scope, items=[ITEM])
+        page = await platform.conversations.items(scope, conversation.id)
+        ids |= {"conversation_id": conversation.id, "item_id": page.items[0].id}
+    if "response_id" in path:
+        ids["response_id"] = platform.stores.responses.new_id()
+        answer = StoredResponse(ids["response_id"], 1.0, None, {"object": "response"}, (), scope.tenant)
+        await platform.stores.responses.keep(scope, answer)
+    if "file_id" in path or "vector_store_id" in path:
+        ids["file_id"] = (await platform.files.create(scope, name="a.txt", data=b"hello")).id
+    if "vector_store_id" in path:
+        ids["vector_store_id"] = (await platform.documents.create_collection(scope, name="a store")).id
+        if "file_id" in path:
+            await platform.documents.attach(scope, ids["vector_store_id"], ids["file_id"])
+    return ids
+
+
+def call(
+    running: Session, endpoint: Endpoint, tenant: str, headers: Any, *, prefix: str = "", exists: bool = True
+) -> Reply:
+    """A request for what is `tenant`'s, right in all but its headers. Objects are made first, if they exist."""
+    body: Any = b""
+    if endpoint.act is not None:
+        body = BODIES.get(endpoint.act, b"")
+    elif endpoint.method != "GET":
+        body = {"model": f"{tenant}-model", **FIELDS[endpoint.api or Api.CHAT]}
+    ids = running.run(stored(running, tenant, endpoint.path)) if exists and "{" in endpoint.path else None
+    if endpoint.act is Act.FILE_CREATE:
+        headers, body = {**headers, **FORM}, UPLOAD
+    if endpoint.act is Act.STORE_FILE_CREATE:
+        body = {"file_id": NOBODY_S if ids is None else ids["file_id"]}
+    path = prefix + path_of(endpoint, tenant, ids)
     return running.run(running.client.call(endpoint.method, path, headers=headers, body=body))
 
 
@@ -89,9 +166,10 @@ def assert_refusal_recorded(running: Session, since: float, whose: str | None, r
 # -- Tenants' endpoints ---
 
 
-def test_each_api_has_an_endpoint() -> None:
+def test_each_api_has_an_endpoint_and_each_act_a_face() -> None:
     assert {e.api for e in OF_TENANTS} == set(Api)
     assert all(e.api is None for e in ENDPOINTS if e.guard is not Guard.TENANT)
+    assert sorted(e.act for e in ENDPOINTS if e.act is not None) == sorted(Act) == sorted(FACES)
 
 
 @pytest.mark.parametrize("tenant", TENANTS)
@@ -106,6 +184,9 @@ def test_a_tenant_is_answered(alive: Session, endpoint: Endpoint, tenant: str) -
     (record,) = found.pop(tenant)
     assert not any(found.values())
     assert (record.verdict, record.outcome) == ("allow", "completed")
+    assert record.endpoint == (endpoint.act or endpoint.api)
+    if endpoint.act is not None:
+        assert [result.reason for result in record.policies if result.kind == "stores"]
     assert reply.header("x-request-id") == reply.header("request-id") == record.id
 
 
@@ -152,6 +233,9 @@ def test_another_tenant_s_model_looks_like_nobody_s(alive: Session, endpoint: En
         listed = [model["id"] for model in call(alive, endpoint, "alpha", headers_of("alpha")).json["data"]]
         assert listed == ["alpha-model"]
         return
+    if endpoint.act is not None:
+        another_tenant_s_object_looks_like_nobody_s(alive, endpoint)
+        return
     since = time.time()
     foreign = call(alive, endpoint, "beta", headers_of("alpha"))
     assert_refusal_recorded(alive, since, "alpha", foreign)
@@ -161,6 +245,18 @@ def test_another_tenant_s_model_looks_like_nobody_s(alive: Session, endpoint: En
     assert (nobodys.status, nobodys.body) == (foreign.status, foreign.body) or endpoint.api is Api.MESSAGES
     if endpoint.api is Api.MESSAGES:  # its refusals carry the request's id
         assert nobodys.json["error"] == foreign.json["error"]
+
+
+def another_tenant_s_object_looks_like_nobody_s(running: Session, endpoint: Endpoint) -> None:
+    if "{" not in endpoint.path:
+        return
+    since = time.time()
+    foreign = call(running, endpoint, "beta", headers_of("alpha"))
+    assert_refusal_recorded(running, since, "alpha", foreign)
+    nobodys = call(running, endpoint, "beta", headers_of("alpha"), exists=False)
+    assert (foreign.status, foreign.code) == (404, "not_found")
+    assert (nobodys.status, nobodys.body) == (foreign.status, foreign.body)
+    assert sorted(name for name, _ in nobodys.headers) == sorted(name for name, _ in foreign.headers)
 
 
 @pytest.mark.parametrize("role", [None, "intern", "ANALYST", "*"])
@@ -175,9 +271,9 @@ def test_a_role_that_nobody_defined_may_use_no_tool(alive: Session, role: str | 
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.guard is not Guard.PUBLIC], ids=lambda e: e.path)
+@pytest.mark.parametrize("endpoint", [e for e in ENDPOINTS if e.guard is not Guard.PUBLIC], ids=name_of)
 def test_other_methods_are_refused(alive: Session, endpoint: Endpoint, method: str) -> None:
-    if method == endpoint.method:
+    if method in {each.method for each in ENDPOINTS if each.path == endpoint.path}:
         return
     path = path_of(endpoint, "alpha")
     of_operator = endpoint.guard is Guard.OPERATOR
@@ -267,7 +363,7 @@ UNKNOWN = [
     "/v1/",
     "/v1/models/",
     "/v1/chat",
-    "/v1/files",
+    "/v1/files/",
     "/v1/batches",
     "/metrics",
     "/docs",
@@ -349,9 +445,12 @@ def test_an_id_in_a_path_may_be_escaped(alive: Session) -> None:
         assert (reply.status, reply.json["error"]["message"]) == (404, "The model does not exist.")
 
 
-segments = st.sampled_from(
-    ["v1", "admin", "models", "config", "chat", "completions", "healthz", "..", ".", "", "tenant", "%61dmin"]
-)
+WORDS = """
+    v1 admin models config chat completions healthz .. . tenant %61dmin conversations items responses
+    files content vector_stores search
+"""
+segments = st.sampled_from([*WORDS.split(), ""])
+WITH_IDS = [re.compile(re.sub(r"\{\w+\}", "[^/]+", e.path)) for e in ENDPOINTS if "{" in e.path]
 free_text = st.text(st.characters(codec="utf-8"), max_size=8)
 
 
@@ -362,6 +461,8 @@ def test_the_table_is_the_only_way_in(alive: Session, parts: list[str], method: 
     path = target.partition("?")[0]
     listed = {e.path for e in ENDPOINTS}
     if path in listed or (path.startswith("/v1/models/") and path != "/v1/models/"):
+        return
+    if any(pattern.fullmatch(path) for pattern in WITH_IDS):
         return
     assert is_nothing(alive.run(alive.client.call(method, target, headers=headers_of("alpha"))))
 
@@ -380,7 +481,7 @@ def test_no_module_knows_a_path_of_its_own() -> None:
     prefixes = ("/v1", "/admin", "/tenant", "/healthz", "/readyz", "/metrics", "/mcp")
     found = {
         (path.name, node.value)
-        for path in root.glob("*.py")
+        for path in [*root.glob("*.py"), *root.glob("faces/*.py"), *root.glob("context/*.py")]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(prefixes)
     }
@@ -414,7 +515,7 @@ def routed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
         {"name": f"to-{tenant}", "path": f"/{tenant}", "match": "prefix", "upstream": f"{tenant}-target"}
         for tenant in TENANTS
     ]
-    document = write_document(folder / "partywall.yaml", merged(base_document(), routes=routes))
+    document = write_document(folder / "partywall.yaml", merged(sealed_document(), routes=routes))
     with session(document, folder / "data") as running:
         yield running
 

@@ -45,7 +45,7 @@ def test_a_step_that_breaks_refuses(
 ) -> None:
     """A bug in a check is a refusal, never a way past it."""
 
-    def broken(*_arguments: object) -> object:
+    def broken(*_arguments: object, **_named: object) -> object:
         raise LookupError("a bug of ours")
 
     monkeypatch.setattr(pipeline, step, broken)

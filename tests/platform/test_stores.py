@@ -44,7 +44,7 @@ def test_the_outside_contract(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("name", ["conversations", "memory", "preferences", "vault"])
+@pytest.mark.parametrize("name", ["conversations", "graph", "memory", "preferences", "system_prompts", "vault"])
 def test_without_encryption_the_first_use_says_what_to_add(tmp_path: Path, name: str) -> None:
     path = write_document(tmp_path / "partywall.yaml", base_document())
 

@@ -69,14 +69,19 @@ def opened(tmp_path: Path, document: dict[str, Any], **options: Any) -> None:
 
 
 IN_VAIN: dict[str, dict[str, Any]] = {
-    "leak detection": {"leakage_detection": {"enabled": True}},
-    "documents": {"rag": {"isolation_strategy": "namespace"}},
+    "leak detection": {"leakage_detection": {"cross_tenant_output_scan": {}}},
+    "canaries": {"leakage_detection": {"isolation_audit": {}}},
+    "no verification of items": {
+        "leakage_detection": {"context_validation": {"validate_all_context_items": False}},
+    },
+    "documents in clear": {"rag": {"isolation_strategy": "namespace"}},
+    "offboarding": {"encryption": {}, "rag": {"tenant_offboarding": {}}},
     "tools": {"tools": {}},
-    "prompts": {"prompts": {}},
+    "prompts": {"prompts": {"directory": "prompts"}},
     "limits": {"limits": {}},
     "telemetry": {"telemetry": {}},
     "workers": {"workers": {}},
-    "another backend": {"storage": {"backend": "postgres"}},
+    "another cache": {"storage": {"cache": "valkey"}},
     "a policy that is not built": {"policies": {"chain": ["rbac", "pii-detector"]}},
     "sessions": {"multi_tenant": {"session_validation": {"session_token_binding": True}}},
     "no verification": {"multi_tenant": {"session_validation": {"verify_tenant_on_every_request": False}}},

@@ -8,8 +8,16 @@ import pytest
 from tests.policy.documents import rules, scope
 
 from partywall.config.routing import Stage
-from partywall.errors import MissingIdentity, ModelDenied, PartywallError, RegionDenied, TenantMismatch, ToolDenied
-from partywall.policy import Decision, Facts, Rules, decide, require, visible_targets
+from partywall.errors import (
+    Denied,
+    MissingIdentity,
+    ModelDenied,
+    PartywallError,
+    RegionDenied,
+    TenantMismatch,
+    ToolDenied,
+)
+from partywall.policy import Decision, Facts, Rules, decide, permitted_target, require, visible_targets
 from partywall.tenancy import CredentialKind, TenantScope
 from partywall.trail import Verdict
 
@@ -255,3 +263,54 @@ def test_require_raises_the_refusal() -> None:
     made = rules(consumer_groups=GROUPS, providers=TARGETS)
     with pytest.raises(TenantMismatch):
         require(decided(made, scope("alpha"), facts(tenant_hints=("beta",))))
+
+
+class TestOperators:
+    """Nobody's credential is behind an operator's scope, so no rule can say what it may ask for."""
+
+    def test_an_operators_scope_makes_no_request(self) -> None:
+        made = rules(consumer_groups=GROUPS, providers=TARGETS)
+        for tenant in ("alpha", "beta"):
+            assert decided(made, scope(tenant), facts()).refusal is None
+            decision = decided(made, scope(tenant, kind=CredentialKind.OPERATOR), facts())
+            assert type(decision.refusal) is Denied
+            assert decision.targets == ()
+
+    def test_without_a_group_no_target_is_reached(self) -> None:
+        made = rules(consumer_groups={"groups": [{"name": "alpha"}, {"name": "beta"}]}, providers=TARGETS)
+        assert len(visible_targets(made, scope("alpha"), None)) == 2
+        assert visible_targets(made, scope("alpha", "no-group"), None) == []
+
+    def test_a_tenants_texts_may_go_where_the_tenant_may_and_nowhere_else(self) -> None:
+        made = rules(consumer_groups=GROUPS, providers=TARGETS)
+        for tenant, own, other in (("alpha", "a", "b"), ("beta", "b", "a")):
+            operator = scope(tenant, kind=CredentialKind.OPERATOR)
+            assert permitted_target(made, operator, own).id == own
+            for foreign in (other, "nobodys"):
+                with pytest.raises(ModelDenied):
+                    permitted_target(made, operator, foreign)
+
+    def test_what_any_of_its_groups_demands_is_demanded_of_a_tenants_texts(self) -> None:
+        """They belong to the tenant, whoever of it brought them."""
+        strict = {"name": "strict", "tenant": "alpha", "chain": ["data-routing-policy"]}
+        groups = [{"name": "alpha"}, strict, {"name": "beta"}]
+        made = rules(
+            consumer_groups={"groups": groups},
+            providers={"targets": [{"id": "trains", "provider": "parrot"}]},
+            policy={"data-routing-policy": {"require_no_training": True}},
+        )
+        for who in (scope("beta"), scope("beta", kind=CredentialKind.OPERATOR)):
+            assert permitted_target(made, who, "trains").id == "trains"
+        for who in (scope("alpha"), scope("alpha", "strict"), scope("alpha", kind=CredentialKind.OPERATOR)):
+            with pytest.raises(ModelDenied):
+                permitted_target(made, who, "trains")
+
+    def test_a_tenants_regions_hold_for_an_operator_too(self) -> None:
+        made = rules(
+            consumer_groups={"groups": [{"name": "alpha"}, {"name": "beta"}]},
+            providers={"targets": [{"id": "us", "provider": "parrot", "region": "us"}]},
+            tenants={"alpha": {"regions": ["eu"]}, "beta": {"regions": ["us"]}},
+        )
+        assert permitted_target(made, scope("beta", kind=CredentialKind.OPERATOR), "us").id == "us"
+        with pytest.raises(RegionDenied):
+            permitted_target(made, scope("alpha", kind=CredentialKind.OPERATOR), "us")

@@ -10,10 +10,12 @@ from typing import Final
 
 from tests.keys.rings import ring_in
 from tests.stores.memory_backend import MemoryBackend
+from tests.stores.places import POSTGRES, settings_in
 
 from partywall.keys import KeyRing, Store
 from partywall.stores import Stores, WallAlarm
 from partywall.stores.backends.base import Backend
+from partywall.stores.backends.postgres.backend import PostgresBackend
 from partywall.stores.backends.sqlite import SqliteBackend
 from partywall.stores.walls import Cryptography, Placement, Verification, Walls
 from partywall.tenancy import CredentialId, CredentialKind, TenantId, TenantScope, UserId
@@ -24,8 +26,7 @@ __all__ = ["ALPHA", "BACKENDS", "BETA", "NOW", "House", "WallsOf", "backend_in",
 ALPHA: Final = TenantId("alpha")
 BETA: Final = TenantId("beta")
 NOW: Final = 1_800_000_000.0
-BACKENDS: Final = ("sqlite", "memory")
-"""PostgreSQL joins here."""
+BACKENDS: Final = ("sqlite", "memory", *POSTGRES)
 
 WallsOf = Callable[["House", Store], Walls]
 
@@ -66,6 +67,8 @@ def backend_in(folder: Path, kind: str, *, max_open_files: int = 64) -> Backend:
     """An empty backend, or the one whose files are there."""
     if kind == "memory":
         return MemoryBackend()
+    if kind in POSTGRES:
+        return PostgresBackend(settings_in(folder, kind))
     return SqliteBackend(folder / "data", durable=False, max_open_files=max_open_files)
 
 

@@ -18,6 +18,7 @@ from partywall.stores.backends.base import (
     check_limit,
     check_name,
     check_page,
+    check_places,
 )
 from partywall.tenancy import TenantId, parse_tenant_id
 
@@ -37,6 +38,11 @@ class MemoryPartition:
         check_name(key)
         await asyncio.sleep(0)
         return self.rows.get((group, key))
+
+    async def get_many(self, places: Sequence[tuple[bytes, bytes]]) -> Sequence[Row | None]:
+        check_places(places)
+        await asyncio.sleep(0)
+        return [self.rows.get(place) for place in places]
 
     async def commit(self, changes: Sequence[Change]) -> bool:
         check_changes(changes)

@@ -84,6 +84,37 @@ def test_a_row_is_found_in_its_own_partition_only(tmp_path: Path, kind: str) -> 
 
 
 @each_backend
+def test_many_rows_are_looked_up_as_they_were_at_one_moment(tmp_path: Path, kind: str) -> None:
+    async def body(backend: Backend) -> None:
+        alphas, betas = backend.partition(ALPHA, "memory"), backend.partition(BETA, "memory")
+        assert await betas.get_many([(G, b"1")]) == [None]
+        assert await alphas.commit([Insert(G, b"1", b"0"), Insert(H, b"1", b"0")])
+        assert await betas.commit([Insert(G, b"2", b"of beta")])
+        assert await alphas.get_many([(G, b"2"), (H, b"1"), (G, b"1"), (H, b"1")]) == [
+            None,
+            *(Row(group, b"1", 1, b"0") for group in (H, G, H)),
+        ]
+        for nothing in ([], [(b"", b"1")], [(G, b"")], [(G, b"1")] * 1001):
+            with pytest.raises(ValueError, match=r"an empty one|looked up at once"):
+                await alphas.get_many(nothing)
+
+        async def change() -> None:
+            for number in range(1, 40):
+                value = str(number).encode()
+                assert await alphas.commit([Replace(G, b"1", number, value), Replace(H, b"1", number, value)])
+
+        changing = asyncio.create_task(change())
+        while not changing.done():
+            one, other = await alphas.get_many([(G, b"1"), (H, b"1")])
+            assert one is not None
+            assert other is not None
+            assert one.sealed == other.sealed
+        await changing
+
+    on_each(tmp_path, kind, body)
+
+
+@each_backend
 def test_changes_are_made_together_or_not_at_all(tmp_path: Path, kind: str) -> None:
     async def body(backend: Backend) -> None:
         rows = backend.partition(ALPHA, "memory")

@@ -11,12 +11,19 @@ from pathlib import Path
 import pytest
 from tests.keys.rings import REPOSITORY
 from tests.stores.houses import ALPHA, house_in, scope_of
+from tests.stores.places import POSTGRES, settings_in
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 @pytest.mark.parametrize("seconds", [0.05, 0.31, 0.77])
-def test_kill_9_loses_no_acknowledged_record(tmp_path: Path, seconds: float) -> None:
+def test_kill_9_loses_no_acknowledged_record(tmp_path: Path, kind: str, seconds: float) -> None:
+    if kind in POSTGRES:
+        settings_in(tmp_path, kind)  # this process's server, and not one of the writer's
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.stores.writer", str(tmp_path)], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.stores.writer", str(tmp_path), kind],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as writer:
         assert writer.stdout is not None
         said = [int(writer.stdout.readline())]
@@ -26,7 +33,7 @@ def test_kill_9_loses_no_acknowledged_record(tmp_path: Path, seconds: float) -> 
     last = said[-1]
 
     async def main() -> None:
-        async with house_in(tmp_path) as house:
+        async with house_in(tmp_path, kind) as house:
             scope, stores = scope_of(ALPHA), house.stores
             for number in range(last + 3):
                 agent = f"agent-{number}"

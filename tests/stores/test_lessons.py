@@ -10,10 +10,10 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
-from tests.stores.houses import ALPHA, BETA, House, house_in, scope_of
+from tests.stores.houses import ALPHA, BACKENDS, BETA, House, house_in, scope_of
 
 from partywall.errors import BadRequest, Conflict, Missing
 from partywall.tenancy import TenantScope
@@ -98,7 +98,7 @@ class Ours:
         return " ".join(note.text for note in page.items) or NOTHING
 
     async def claim(self, who: TenantScope, own_id: str, tenant: str | None = None) -> str:
-        named = {} if tenant is None else {"tenant": tenant}
+        named: dict[str, Any] = {} if tenant is None else {"tenant": tenant}
         try:
             await self.house.stores.conversations.create(who, own_id=own_id, **named)
         except Conflict:
@@ -183,10 +183,11 @@ LESSONS: list[Callable[[Subject], Awaitable[None]]] = [
 each_lesson = pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.__name__)
 
 
+@pytest.mark.parametrize("kind", BACKENDS)
 @each_lesson
-def test_ours_holds(tmp_path: Path, lesson: Callable[[Subject], Awaitable[None]]) -> None:
+def test_ours_holds(tmp_path: Path, lesson: Callable[[Subject], Awaitable[None]], kind: str) -> None:
     async def main() -> None:
-        async with house_in(tmp_path) as house:
+        async with house_in(tmp_path, kind) as house:
             await lesson(Ours(house))
             assert house.alarms == []
 

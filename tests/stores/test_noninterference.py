@@ -25,7 +25,7 @@ from tests.stores.houses import House, house_in, scope_of
 from tests.stores.memory_backend import MemoryBackend, MemoryPartition
 from tests.stores.uses import USES, observed, renamed
 
-from partywall.stores import Stores
+from partywall.stores import Direction, Stores
 from partywall.stores.backends.base import Change, Insert
 from partywall.tenancy import Secret, TenantId, TenantScope
 
@@ -39,6 +39,8 @@ Op = tuple[str, int, str, str]
 
 WHAT: Final = [
     *("append", "create", "delete", "list", "messages", "after", "note", "search", "forget", "wipe", "set"),
+    *("tell", "told", "untell", "node", "unnode", "edge", "unedge", "near", "find", "walk"),
+    *("learn", "ask", "learnt", "unlearn", "shelve", "fill", "unshelve", "keep", "kept"),
     *("unset", "put", "take", "tools", "trace", "traces", "untrace", "start", "verify", "end"),
 ]
 
@@ -56,6 +58,7 @@ async def do(stores: Stores, scope: TenantScope, op: Op, ids: Sequence[str]) -> 
     what, number, one, two = op
     known = ids[number % len(ids)] if ids and number % 3 else one
     conversations, memory, traces = stores.conversations, stores.memory, stores.trace_sessions
+    graph, documents, files = stores.graph, stores.documents, stores.files
     questions: dict[str, Any] = {
         "append": lambda: conversations.append(scope, known, role="user", content=two),
         "create": lambda: conversations.create(scope, own_id=one),
@@ -71,6 +74,27 @@ async def do(stores: Stores, scope: TenantScope, op: Op, ids: Sequence[str]) -> 
         "unset": lambda: stores.preferences.remove(scope, one),
         "put": lambda: stores.vault.put(scope, one, Secret(two or "x")),
         "take": lambda: stores.vault.get(scope, one),
+        "learn": lambda: documents.add(scope, name=one, data=two.encode(), metadata={"said": two}),
+        "ask": lambda: documents.search(
+            scope, one, k=1 + number % 3, filters={"type": "ne", "key": "said", "value": two} if number % 2 else None
+        ),
+        "learnt": lambda: documents.list_documents(scope, limit=2, backwards=number % 2 == 0),
+        "unlearn": lambda: documents.delete(scope, known),
+        "shelve": lambda: documents.create_collection(scope, name=one),
+        "fill": lambda: documents.attach(scope, known, next((each for each in ids if each.startswith("file_")), two)),
+        "unshelve": lambda: documents.delete_collection(scope, known),
+        "keep": lambda: files.create(scope, name=one, data=two.encode()),
+        "kept": lambda: files.content(scope, known),
+        "node": lambda: graph.put_node(scope, "k", {"p": two}, node_id=one, searchable=["p"] if two else []),
+        "unnode": lambda: graph.delete_node(scope, known),
+        "edge": lambda: graph.put_edge(scope, one, "knows", known, {"p": two}),
+        "unedge": lambda: graph.delete_edge(scope, one, "knows", known),
+        "near": lambda: graph.neighbours(scope, known, direction=list(Direction)[number % 2], limit=2),
+        "find": lambda: graph.search(scope, "k", "p", two),
+        "walk": lambda: graph.walk(scope, known, ["knows"], depth=1 + number % 4),
+        "tell": lambda: stores.system_prompts.put(scope, one),
+        "told": lambda: stores.system_prompts.list_versions(scope, after=number % 3, limit=2),
+        "untell": lambda: stores.system_prompts.clear(scope),
         "tools": lambda: stores.vault.list_tools(scope, limit=3),
         "trace": lambda: traces.record(scope, one, {"said": two}),
         "traces": lambda: traces.events(scope, one, limit=3),
@@ -167,9 +191,9 @@ def run(machine: type[Neighbours], examples: int, steps: int) -> None:
     )
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "memory"])
+@pytest.mark.parametrize("kind", ["sqlite", "memory", "postgres"])
 def test_noninterference(kind: str) -> None:
-    run(type("Machine", (Neighbours,), {"kind": kind}), 20, 40)
+    run(type("Machine", (Neighbours,), {"kind": kind}), 6 if kind == "postgres" else 20, 40)
 
 
 class _SharedIds(MemoryPartition):

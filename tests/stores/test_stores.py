@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Final, cast
 
 import pytest
 from tests.stores.houses import ALPHA, BACKENDS, BETA, NOW, House, house_in, scope_of
@@ -20,6 +20,11 @@ from partywall.stores.walls import Cryptography
 from partywall.tenancy import Secret, TenantScope
 
 A, B = scope_of(ALPHA), scope_of(BETA)
+_LIES_IN: Final = {"trace_sessions": "sessions", "files": "documents", "system_prompts": "prompts"}
+_EMPTIED: Final = {
+    store: _LIES_IN.get(store, store)
+    for store in ("conversations", "memory", "vault", "documents", "files", "system_prompts", "graph")
+}
 each_store = pytest.mark.parametrize("store", USES)
 each_backend = pytest.mark.parametrize("kind", BACKENDS)
 
@@ -47,8 +52,7 @@ def test_what_one_stores_the_other_does_not_see(tmp_path: Path, store: str, kind
         ids = await use.plant(stores, A, "planted-by-alpha")
         assert "planted-by-alpha" in " ".join(await use.look(stores, A, ids)) or store == "sessions"
         assert await use.look(stores, B, nobodys) == before
-        kinds = ["conv_", "msg_", "mem_", "evt_", "sess_"]
-        missing = [next(kind for kind in kinds if each.startswith(kind)) + "0" * 32 for each in ids]
+        missing = [each.partition("_")[0] + "_" + "0" * 32 for each in ids]
         assert await use.look(stores, B, ids) == await use.look(stores, B, missing)
         assert house.alarms == []
 
@@ -68,7 +72,7 @@ def test_what_is_deleted_is_gone_and_nothing_else_is(tmp_path: Path, store: str,
         seen = renamed(await use.look(stores, B, betas), {})
         await use.clear(stores, A)
         assert await use.look(stores, A, []) == empty
-        collection = {"conversations": "conversations", "memory": "memory", "vault": "vault"}.get(store)
+        collection = _EMPTIED.get(store)
         if collection is not None:
             assert await house.backend.partition(ALPHA, collection).count() == 0
         await use.plant(stores, A, "planted-again")
@@ -130,14 +134,19 @@ def test_foreign_and_missing_cost_the_backend_the_same(tmp_path: Path, store: st
 
     async def body(house: House) -> None:
         calls: list[tuple[str, int]] = []
-        partition = house.backend.partition(BETA, {"trace_sessions": "sessions"}.get(store, store))
+        partition = house.backend.partition(BETA, _LIES_IN.get(store, store))
         get = partition.get
 
         async def counted_get(group: bytes, key: bytes) -> Row | None:
             calls.append(("get", len(group + key)))
             return await get(group, key)
 
-        partition.get = counted_get  # type: ignore[method-assign]  # a spy on this one partition
+        async def counted_get_many(places: Sequence[tuple[bytes, bytes]]) -> Sequence[Row | None]:
+            calls.extend(("get_many", len(group + key)) for group, key in places)
+            return await get_many(places)
+
+        partition.get, get_many = counted_get, partition.get_many  # type: ignore[method-assign]  # a spy on this one
+        partition.get_many = counted_get_many  # type: ignore[method-assign]  # likewise
         ids = await USES[store].plant(house.stores, A, "planted-by-alpha")
         await USES[store].look(house.stores, B, ids)
         foreign, calls[:] = list(calls), []

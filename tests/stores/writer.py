@@ -9,9 +9,9 @@ from pathlib import Path
 from tests.stores.houses import ALPHA, house_in, scope_of
 
 
-async def main(folder: Path) -> None:
+async def main(folder: Path, kind: str) -> None:
     scope = scope_of(ALPHA)
-    async with house_in(folder) as house:
+    async with house_in(folder, kind) as house:
         number = 0
         while True:
             numbers = range(number, number + 3)
@@ -25,4 +25,4 @@ async def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))

@@ -28,6 +28,9 @@ _COMMANDS: Final = (
     LazyCommand("events", "partywall.cli.events:events_group", "Read the decisions that a gateway has recorded."),
     LazyCommand("keys", "partywall.cli.keys:keys_group", "Look after every tenant's keys, and destroy them."),
     LazyCommand("tenants", "partywall.cli.tenants:tenants_group", "Look after organisations and their keys."),
+    LazyCommand("documents", "partywall.cli.documents:documents_group", "Put documents into a tenant's collections."),
+    LazyCommand("prompts", "partywall.cli.prompts:prompts_group", "Look after what a tenant has models told first."),
+    LazyCommand("storage", "partywall.cli.storage:storage_group", "Look after the server that keeps tenants' rows."),
     LazyCommand("demo", "partywall.cli.demo:demo_command", "Watch two organisations try to get at each other."),
 )
 

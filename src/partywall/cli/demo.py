@@ -99,7 +99,7 @@ def _outcomes_table(outcomes: tuple[Outcome, ...], columns: int) -> Table:
             f"  {outcome.who:<7} {outcome.what}",
             outcome.expected,
             printable(f"{mark} {outcome.got}", style),
-            "" if outcome.decision is None else short_id(outcome.decision, columns),
+            short_id(outcome.decisions[-1], columns) if outcome.decisions else "",
         )
     return table
 

@@ -24,7 +24,7 @@ from partywall.platform.encryption import Encrypted, open_keys
 from partywall.platform.remembered import has_foreign_note, remembered_document
 from partywall.tenancy import TenantId
 
-__all__ = ["SERVICE", "KeyPlace", "document_of", "operator", "status_of"]
+__all__ = ["SERVICE", "KeyPlace", "document_of", "operator", "status_of", "told_document"]
 
 SERVICE: Final = "cli"
 """What stands for the command line in the records of key uses."""
@@ -35,6 +35,20 @@ _DEFAULT: Final = Path("partywall.yaml")
 def document_of(config: Path | None, data_dir: Path) -> Path:
     """The document that was named, or that the directory was last served with, or the one that `init` writes."""
     return config or remembered_document(data_dir) or _DEFAULT
+
+
+def told_document(config: Path | None, data_dir: Path) -> Path:
+    """As `document_of`.
+
+    Raises:
+        ConfigError: the directory was last served under another name or by nobody we know, so it can't be told.
+    """
+    if config is None and has_foreign_note(data_dir):
+        raise ConfigError(
+            f"{data_dir}: is a copy, was moved, or was last served by an older version, so its document is not "
+            "known; name it with --config"
+        )
+    return document_of(config, data_dir)
 
 
 def operator() -> str:
@@ -60,12 +74,7 @@ class KeyPlace:
         Raises:
             ConfigError: nobody says which it is, it can't be read, it has no `encryption`, or there are no keys yet.
         """
-        if config is None and has_foreign_note(data_dir):
-            raise ConfigError(
-                f"{data_dir}: is a copy, was moved, or was last served by an older version, so its document is not "
-                "known; name it with --config"
-            )
-        document = document_of(config, data_dir)
+        document = told_document(config, data_dir)
         encrypted = Encrypted.load(document)
         if encrypted is None:
             raise ConfigError(f"{document}: has no `encryption`, so there are no keys; --config names another document")

@@ -39,7 +39,11 @@ _COMMANDS: Final = (
     LazyCommand("list", f"{_HERE}list_command", "Show every tenant's key."),
     LazyCommand("rotate", f"{_HERE}rotate_command", "Give a key, or its root key, a new version."),
     LazyCommand("rewrap", f"{_HERE}rewrap_command", "Wrap keys anew under their present root."),
-    LazyCommand("reseal", "partywall.cli.keys_reseal:reseal_command", "Seal old records under the current version."),
+    LazyCommand(
+        "reseal",
+        "partywall.cli.keys_reseal:reseal_command",
+        "Seal old records anew, under the current version of their tenants' keys.",
+    ),
     LazyCommand("destroy", "partywall.cli.keys_destroy:destroy_command", "Destroy a tenant's key, for good."),
     LazyCommand("audit", "partywall.cli.keys_audit:audit_command", "Show who used which keys for what."),
 )

@@ -1,23 +1,38 @@
-"""`partywall tenants`: organisations and their keys."""
+"""`partywall tenants`: organisations, their keys, and whether they are served."""
 
 from __future__ import annotations
+
+from typing import Final
 
 import click
 import orjson
 
+from partywall.cli.lazy import LazyCommand, LazyGroup
 from partywall.cli.options import format_option, tenant_id
 from partywall.identity import new_api_key
 from partywall.tenancy import TenantId
 
-__all__ = ["tenants_group"]
+__all__ = ["mint_key", "tenants_group"]
+
+_COMMANDS: Final = (
+    LazyCommand("create", "partywall.cli.tenants_create:create_command", "Make a tenant ready to be let in."),
+    LazyCommand("list", "partywall.cli.tenants_show:list_command", "Show every tenant: standing, key, records."),
+    LazyCommand("show", "partywall.cli.tenants_show:show_command", "Show one tenant, and what holds for it."),
+    LazyCommand("suspend", "partywall.cli.tenants_standing:suspend_command", "Refuse a tenant, until it is resumed."),
+    LazyCommand("resume", "partywall.cli.tenants_standing:resume_command", "Serve a suspended tenant again."),
+    LazyCommand("mint-key", "partywall.cli.tenants:mint_key", "Make a fresh API key and show it, once."),
+)
 
 
-@click.group("tenants")
+@click.group("tenants", cls=LazyGroup, lazy=_COMMANDS)
 def tenants_group() -> None:
-    """Look after organisations and their keys."""
+    """Look after organisations and their keys.
+
+    A gateway may be running; it takes notice within half a second.
+    """
 
 
-@tenants_group.command("mint-key")
+@click.command("mint-key")
 @click.option("--tenant", type=tenant_id, required=True, help="Whom the key is for.")
 @format_option("text", "json")
 def mint_key(tenant: TenantId, form: str) -> None:

@@ -30,6 +30,8 @@ def faults(document: Document) -> Iterator[Fault]:
     yield from _dangling_upstreams(document)
     yield from _undeclared_tenants(document)
     yield from _shared_keys(document)
+    yield from _storage(document)
+    yield from _unsealed_prompts(document)
 
 
 def _names_twice(document: Document) -> Iterator[Fault]:
@@ -62,6 +64,11 @@ def _upstream_references(document: Document) -> Iterator[tuple[Path, tuple[str, 
         yield ("consumer_groups", "groups", index, "upstream"), group.upstream or ()
     for index, route in enumerate(document.routes):
         yield ("routes", index, "upstream"), route.upstream or ()
+    if document.rag is not None and document.rag.embedding is not None:
+        yield ("rag", "embedding", "target"), (document.rag.embedding.target,)
+    for tenant, settings in document.tenants.items():
+        if settings.embedding is not None:
+            yield ("tenants", tenant, "embedding", "target"), (settings.embedding.target,)
 
 
 def _undeclared_tenants(document: Document) -> Iterator[Fault]:
@@ -91,3 +98,29 @@ def _shared_keys(document: Document) -> Iterator[Fault]:
                     path,
                     f"this key also belongs to the group `{other}`; whoever holds it would be in both",
                 )
+
+
+def _storage(document: Document) -> Iterator[Fault]:
+    storage = document.storage
+    if storage.backend == "postgres":
+        if storage.dsn_ref is None:
+            message = "`postgres` needs the connection string of the serving role in `dsn_ref`"
+            yield Fault("storage-address", ("storage", "backend"), message)
+        if storage.dsn_ref is not None and storage.dsn_ref == storage.owner_dsn_ref:
+            message = "the same as `dsn_ref`; who serves must not own the tables"
+            yield Fault("storage-address", ("storage", "owner_dsn_ref"), message)
+        return
+    for key in ("dsn_ref", "owner_dsn_ref"):
+        if getattr(storage, key) is not None:
+            message = f"`{storage.backend}` has no server; say `backend: postgres`, or leave it out"
+            yield Fault("storage-address", ("storage", key), message)
+
+
+def _unsealed_prompts(document: Document) -> Iterator[Fault]:
+    isolation = document.multi_tenant.conversation_isolation
+    if isolation is not None and isolation.system_prompt.per_tenant_config and document.encryption is None:
+        yield Fault(
+            "system-prompts-unsealed",
+            ("multi_tenant", "conversation_isolation", "system_prompt", "per_tenant_config"),
+            "tenants' own prompts are kept sealed, and the document has no `encryption`; add `encryption: {}`",
+        )

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from partywall.config.base import PerTenant, Section
+from partywall.config.base import Name, PerTenant, Section
 
-__all__ = ["IsolationModel", "LeakageDetection", "MultiTenant", "Rag"]
+__all__ = ["Embedding", "IsolationModel", "LeakageDetection", "MultiTenant", "Rag"]
 
 Cron = Annotated[str, StringConstraints(pattern=r"^\S+( +\S+){4}$")]
 
@@ -25,7 +25,7 @@ class IsolationModel(StrEnum):
 class SystemPrompt(Section):
     """Who writes the system prompt."""
 
-    per_tenant_config: bool = Field(default=False, description="Each tenant adds its own.")
+    per_tenant_config: bool = Field(default=False, description="Each tenant adds its own, from its store.")
     tenant_cannot_override_base: bool = Field(default=True, description="The platform's comes first and stays.")
 
 
@@ -101,12 +101,41 @@ class TenantOffboarding(Section):
     verification_scan: bool = Field(default=True, description="A scan proves it.")
 
 
+class Embedding(Section):
+    """The model that turns text into vectors."""
+
+    target: Name = Field(
+        description="The target that is asked, by its `id`; a tenant whose texts may not go there is refused."
+    )
+    model: str | None = Field(default=None, max_length=200, description="The model; without it, the target's own.")
+    dimensions: int = Field(
+        ge=1, le=8192, description="How many numbers its vectors have. An answer of another length is refused."
+    )
+
+
+class Parsing(Section):
+    """How much one file may cost."""
+
+    largest_file_bytes: int = Field(default=32 * 2**20, ge=1024, le=2**28, description="Largest file.")
+    seconds: float = Field(
+        default=30, gt=0, le=600, description="Time for reading one file, after which it is refused."
+    )
+    memory_bytes: int = Field(
+        default=768 * 2**20, ge=2**27, le=2**34, description="Memory of the process that reads one file."
+    )
+
+
 class Rag(Section):
     """Documents and their retrieval."""
 
     isolation_strategy: Literal["namespace", "separate_collection", "separate_db"] = Field(
-        default="separate_db", description="How far apart tenants' documents are."
+        default="separate_db",
+        description="How far apart tenants' documents are. On SQLite each tenant has files of its own, which is all three.",
     )
+    embedding: Embedding | None = Field(
+        default=None, description="The model that embeds; without it, a small one that needs no network."
+    )
+    parsing: Parsing = Field(default=Parsing(), description="How much one file may cost.")
     namespace_config: NamespaceConfig = Field(default=NamespaceConfig(), description="How a tenant's part is named.")
     retrieval_validation: RetrievalValidation = Field(default=RetrievalValidation(), description="What is checked.")
     tenant_offboarding: TenantOffboarding = Field(default=TenantOffboarding(), description="What is done on leaving.")

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from partywall.config.base import HttpUrl, Name, PositiveInt, Seconds, Section, TenantIdText
 from partywall.config.encryption import TenantRoot
+from partywall.config.isolation import Embedding
 from partywall.config.providers import SecretKeyRef
 from partywall.config.routing import HeaderName, KeyHash, Limits, Strings
 
@@ -40,8 +41,10 @@ class TenantSettings(Section):
     )
     require_zero_data_retention: bool = Field(default=False, description="Only targets whose vendor keeps nothing.")
     isolation_strategy: Literal["namespace", "separate_collection", "separate_db"] | None = Field(
-        default=None, description="Overrides `rag.isolation_strategy` for this tenant."
+        default=None,
+        description="Overrides `rag.isolation_strategy` for this tenant, and where PostgreSQL has its rows.",
     )
+    embedding: Embedding | None = Field(default=None, description="Overrides `rag.embedding` for this tenant.")
     root_key: TenantRoot | None = Field(default=None, description="Its own root key, in place of the platform's.")
 
 
@@ -49,7 +52,16 @@ class Storage(Section):
     """Where tenants' data is kept."""
 
     backend: Literal["sqlite", "postgres"] = Field(default="sqlite", description="SQLite files, or PostgreSQL.")
-    dsn_ref: SecretKeyRef | None = Field(default=None, description="Where the PostgreSQL connection string is kept.")
+    dsn_ref: SecretKeyRef | None = Field(
+        default=None, description="Where the PostgreSQL connection string of the serving role is kept."
+    )
+    owner_dsn_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Likewise, of the tables' owner. Only `partywall storage` and `tenants create` read it.",
+    )
+    max_connections: int = Field(
+        default=16, ge=1, le=1000, description="Connections to PostgreSQL at most, for each process."
+    )
     cache: Literal["embedded", "valkey"] = Field(
         default="embedded", description="Where caches, sessions and counters are."
     )
@@ -75,7 +87,10 @@ class Prompts(Section):
     """Templates and system prompts."""
 
     base_system_prompt: str | None = Field(
-        default=None, description="Comes first in every prompt and can't be overridden."
+        default=None,
+        max_length=65_536,
+        pattern=r"\S",
+        description="Comes first in every prompt; nothing of a tenant's, a user's or a document's comes before it.",
     )
     directory: str | None = Field(default=None, description="Folder of templates.")
 
@@ -174,6 +189,7 @@ class Server(Section):
 
     name: str = Field(default="partywall", max_length=100, description="This gateway's name, for `when.gateway`.")
     max_body_bytes: int = Field(default=8 * 2**20, ge=1024, le=2**30, description="Largest request body.")
+    max_upload_bytes: int = Field(default=32 * 2**20, ge=1024, le=2**30, description="Largest upload of a file.")
     max_answer_bytes: int = Field(
         default=32 * 2**20, ge=1024, le=2**30, description="Largest answer that isn't streamed."
     )

@@ -33,6 +33,7 @@ def unbuilt(document: Document) -> Iterator[Unbuilt]:
     yield from _chains(document)
     yield from _rbac(document)
     yield from _sections(document)
+    yield from _retrieval(document)
     yield from _multi_tenant(document)
     yield from _groups(document)
     yield from _targets(document)
@@ -67,13 +68,7 @@ def _rbac(document: Document) -> Iterator[Unbuilt]:
 
 def _sections(document: Document) -> Iterator[Unbuilt]:
     asked = {
-        "rag": (document.rag is not None, "documents are not stored yet"),
-        "leakage_detection": (
-            document.leakage_detection is not None and document.leakage_detection.enabled,
-            "nothing scans for other tenants' content yet",
-        ),
         "tools": (document.tools is not None, "the tool broker is not built yet"),
-        "prompts": (document.prompts is not None, "no system prompt is added yet"),
         "limits": (document.limits is not None, "nothing counts requests or tokens against a limit yet"),
         "telemetry": (document.telemetry is not None, "no spans or metrics are exported yet"),
         "workers": (document.workers is not None, "partywall runs no model workers yet"),
@@ -81,23 +76,36 @@ def _sections(document: Document) -> Iterator[Unbuilt]:
     for section, (is_asked, why) in asked.items():
         if is_asked:
             yield Unbuilt((section,), why)
-    if document.storage.backend != "sqlite" or document.storage.cache != "embedded":
-        yield Unbuilt(("storage",), "only the embedded backend is built yet")
+    if document.prompts is not None and document.prompts.directory is not None:
+        yield Unbuilt(("prompts", "directory"), "templates are not read yet")
+    if document.storage.cache != "embedded":
+        yield Unbuilt(("storage", "cache"), "only the embedded cache is built yet")
     for tenant, settings in document.tenants.items():
-        if settings.isolation_strategy is not None:
-            yield Unbuilt(("tenants", tenant, "isolation_strategy"), "documents are not stored yet")
         if settings.root_key is not None and document.encryption is None:
             yield Unbuilt(("tenants", tenant, "root_key"), "without `encryption`, nothing is sealed under it")
+
+
+def _retrieval(document: Document) -> Iterator[Unbuilt]:
+    rag, detection = document.rag, document.leakage_detection
+    if rag is not None and "tenant_offboarding" in rag.model_fields_set:
+        yield Unbuilt(("rag", "tenant_offboarding"), "no tenant is offboarded by partywall yet")
+    if rag is not None and document.encryption is None:
+        yield Unbuilt(("rag",), "documents are sealed under their tenants' keys; state `encryption`")
+    if detection is None or not detection.enabled:
+        return
+    for key in ("cross_tenant_output_scan", "isolation_audit"):
+        if getattr(detection, key) is not None:
+            yield Unbuilt(("leakage_detection", key), "nothing scans for other tenants' content yet")
+    if detection.context_validation is not None and not detection.context_validation.validate_all_context_items:
+        path = ("leakage_detection", "context_validation", "validate_all_context_items")
+        yield Unbuilt(path, "each item is verified before it is returned; that can't be switched off")
 
 
 def _multi_tenant(document: Document) -> Iterator[Unbuilt]:
     asked = document.multi_tenant
     if asked.conversation_isolation is not None and asked.conversation_isolation.storage_key_prefix is not None:
         path = ("multi_tenant", "conversation_isolation", "storage_key_prefix")
-        yield Unbuilt(path, "conversations are not stored yet")
-    if asked.conversation_isolation is not None and asked.conversation_isolation.system_prompt.per_tenant_config:
-        path = ("multi_tenant", "conversation_isolation", "system_prompt")
-        yield Unbuilt(path, "no system prompt is added yet")
+        yield Unbuilt(path, "records are found by keyed hashes with their tenant inside; a prefix of text is not used")
     if asked.session_validation.session_token_binding:
         yield Unbuilt(("multi_tenant", "session_validation", "session_token_binding"), "there are no sessions yet")
     if not asked.session_validation.verify_tenant_on_every_request:
@@ -123,10 +131,13 @@ def _fixed(document: Document) -> Iterator[Unbuilt]:
     isolation = document.multi_tenant.conversation_isolation
     if isolation is not None and not isolation.system_prompt.tenant_cannot_override_base:
         path: Path = ("multi_tenant", "conversation_isolation", "system_prompt", "tenant_cannot_override_base")
-        yield Unbuilt(path, "no system prompt is added yet, so none can be overridden")
-    for key in ("dsn_ref", "cache_url_ref"):
-        if getattr(document.storage, key) is not None:
-            yield Unbuilt(("storage", key), "the embedded backend needs no address")
+        yield Unbuilt(path, "the platform's prompt comes first; that can't be switched off")
+    if document.storage.cache_url_ref is not None:
+        yield Unbuilt(("storage", "cache_url_ref"), "the embedded cache needs no address")
+    for key in ("dsn_ref", "owner_dsn_ref"):
+        ref = getattr(document.storage, key)
+        if ref is not None and (ref.vault is not None or ref.store is not None):
+            yield Unbuilt(("storage", key), "secrets are read from `env` or `file` only, so far")
     if document.providers.strategy == "single" and document.providers.fallback is not None:
         yield Unbuilt(("providers", "strategy"), "`single` contradicts `fallback`; state one of them")
 

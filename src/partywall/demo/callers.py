@@ -25,7 +25,7 @@ KEYS: Final = {
 MODELS: Final = {"alpha": "alpha-assistant", "beta": "beta-assistant"}
 
 _TIMEOUT_SECONDS: Final = 10.0
-_USERS: Final = {"alpha": "ann", "beta": "bert"}
+_USERS: Final = {"alpha": "ann@alder.example", "beta": "bert@birch.example"}
 
 
 class _Response(Protocol):

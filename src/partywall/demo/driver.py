@@ -104,8 +104,7 @@ def _tried(row: Row, callers: Callers, on_progress: OnProgress) -> Outcome:
         got = _told(error)
     except Exception as error:  # noqa: BLE001  # a row that fails in an unforeseen way is a row that failed
         got = f"{type(error).__name__}: {error}"
-    ids = callers.decision_ids[before:]
-    return Outcome(row.theme, row.who, row.what, row.expected, got, ids[0] if ids else None)
+    return Outcome(row.theme, row.who, row.what, row.expected, got, tuple(callers.decision_ids[before:]))
 
 
 def _told(error: openai.APIError | anthropic.APIError) -> str:
@@ -138,12 +137,12 @@ def _recorded(
     outcomes: Iterable[Outcome], decisions: Mapping[str | None, tuple[DecisionRecord, ...]]
 ) -> Iterator[Outcome]:
     """A row for each file of decisions: it holds those of its tenant's rows, and nothing beside them."""
-    wanted: dict[str | None, set[str | None]] = {owner: set() for owner in decisions}
+    wanted: dict[str | None, set[str]] = {owner: set() for owner in decisions}
     for row, outcome in zip(SCENARIO, outcomes, strict=True):
-        wanted[row.recorded_for].add(outcome.decision)
+        wanted[row.recorded_for].update(outcome.decisions)
     for owner, records in decisions.items():
         held = {record.id for record in records}
         own = len(held & wanted[owner])
         got = f"{own} decisions" if own == len(held) else f"{own} decisions, {len(held) - own} others"
         expected = f"{len(wanted[owner])} decisions"
-        yield Outcome(_RECORDS, owner or "nobody", "on record", expected, got, None)
+        yield Outcome(_RECORDS, owner or "nobody", "on record", expected, got, ())

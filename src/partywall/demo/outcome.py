@@ -9,14 +9,14 @@ __all__ = ["Outcome"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one row. `decision` is the id of its decision; None for what is no request."""
+    """What came of one row. `decisions` are the ids of its requests' decisions; none for what is no request."""
 
     theme: str
     who: str
     what: str
     expected: str
     got: str
-    decision: str | None
+    decisions: tuple[str, ...]
 
     @property
     def as_expected(self) -> bool:

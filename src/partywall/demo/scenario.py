@@ -10,6 +10,7 @@ from typing import Final
 from openai import Omit
 
 from partywall.demo import attempts as try_
+from partywall.demo import stored
 from partywall.demo.callers import KEYS, MODELS, Callers
 
 __all__ = ["SCENARIO", "Row"]
@@ -95,6 +96,42 @@ SCENARIO: Final = (
         "Caches",
         ("alpha", "a cache_salt of its choice", "the server's salt", partial(try_.salt_chosen, "alpha")),
         ("beta", "alpha's cache_salt", "the server's salt", partial(try_.salt_chosen, "beta", stolen_from="alpha")),
+    ),
+    *_theme(
+        "Documents",
+        ("alpha", "uploads its documents", "3 of 3 indexed", partial(stored.uploaded, "alpha")),
+        ("beta", "uploads its own", "3 of 3 indexed", partial(stored.uploaded, "beta")),
+        ("alpha", "asks about returning a bicycle", "cites returns.md",
+         partial(stored.asked, "How many days do I have to return an unused bicycle?", "alpha")),
+        ("beta", "asks about returning bread", "cites returns.md",
+         partial(stored.asked, "May I return bread that disappoints?", "beta")),
+        ("beta", "asks for its sourdough", "cites recipes.html",
+         partial(stored.asked, "How much rye flour goes into the country sourdough?", "beta")),
+        ("alpha", "asks for beta's sourdough", "nothing of beta's",
+         partial(stored.asked_for, "beta", "How much rye flour goes into the country sourdough?", "alpha")),
+        ("alpha", "asks as a viewer, who may not search", "found nothing",
+         partial(stored.asked, "How many days do I have to return an unused bicycle?", "alpha", role="viewer")),
+        ("alpha", "searches beta's store", "404 not_found",
+         partial(try_.refused_first, "search", partial(stored.store_searched, "beta", "alpha"))),
+        ("alpha", "searches nobody's store", "404, the same bytes",
+         partial(try_.refused_alike, "search", partial(stored.store_searched, stored.NOBODYS, "alpha"))),
+        ("alpha", "reads beta's file", "404 not_found",
+         partial(try_.refused_first, "file", partial(stored.file_read, "beta", "alpha"))),
+        ("alpha", "reads nobody's file", "404, the same bytes",
+         partial(try_.refused_alike, "file", partial(stored.file_read, stored.NOBODYS, "alpha"))),
+    ),
+    *_theme(
+        "Conversations",
+        ("alpha", "two turns of a conversation", "remembered", partial(stored.conversation_kept, "alpha")),
+        ("beta", "goes on with alpha's", "404 not_found",
+         partial(try_.refused_first, "talk", partial(stored.conversation_continued, "alpha", "beta"))),
+        ("beta", "goes on with nobody's", "404, the same bytes",
+         partial(try_.refused_alike, "talk", partial(stored.conversation_continued, stored.NOBODYS, "beta"))),
+        ("beta", "goes on from alpha's response", "404 not_found",
+         partial(try_.refused_first, "turn", partial(stored.response_continued, "alpha", "beta"))),
+        ("beta", "goes on from nobody's response", "404, the same bytes",
+         partial(try_.refused_alike, "turn", partial(stored.response_continued, stored.NOBODYS, "beta"))),
+        ("alpha", "goes on from its response", "alpha's words", partial(stored.response_continued, "alpha", "alpha")),
     ),
     *_theme(
         "Models",

@@ -36,7 +36,7 @@ def sealed_rows(
     """The rows, in their order. `decisions` are what the records hold, by tenant."""
     alphas, betas = _first_half(data_dir, _ALPHA), _first_half(data_dir, _BETA)
     on_disk = _on_disk(data_dir, _ALPHA, decisions[_ALPHA])
-    yield Outcome(_THEME, "nobody", "alpha's file on the disk", _SEALED, on_disk, None)
+    yield Outcome(_THEME, "nobody", "alpha's file on the disk", _SEALED, on_disk, ())
     yield _row("beta", "its key, alpha's record", f"{_NEVER_OPENS}wrong_key", _opened(opener, _BETA, alphas))
     yield _row("alpha", "its key, its record", _OPENS, _opened(opener, _ALPHA, alphas))
     opener.run(opener.keys.life.destroy(_ALPHA, who="demo"))
@@ -45,7 +45,7 @@ def sealed_rows(
 
 
 def _row(who: str, what: str, expected: str, got: str) -> Outcome:
-    return Outcome(_THEME, who, what, expected, got, None)
+    return Outcome(_THEME, who, what, expected, got, ())
 
 
 def _first_half(data_dir: Path, tenant: TenantId) -> SealedHalf | None:

@@ -37,7 +37,7 @@ class Gateway:
     def __init__(self, platform: Platform) -> None:
         server = platform.snapshot.server
         self._platform = platform
-        self._serving = compile_serving(platform.snapshot)
+        self._serving = compile_serving(platform.snapshot, platform.standing)
         self._secrets = SecretResolver()
         self._pool = UpstreamPool(
             connect_timeout_seconds=server.connect_timeout_seconds,
@@ -72,11 +72,13 @@ class Gateway:
     async def _public(self, request: Request, responder: Responder) -> None:
         if request.method not in ("GET", "HEAD"):
             responder.whole(405, _PLAIN + b"allow: GET\r\n", b'{"status":"method not allowed"}')
-        elif request.path == "/healthz" or self._platform.trail.healthy:
-            responder.whole(200, _PLAIN, b'{"status":"ok"}')
-        else:
+        elif request.path != "/healthz" and not self._platform.trail.healthy:
             responder.whole(503, _PLAIN, b'{"status":"decisions can not be recorded"}')
+        elif request.path != "/healthz" and not self._platform.standing.is_readable():
+            responder.whole(503, _PLAIN, b'{"status":"whether tenants are suspended can not be told"}')
+        else:
+            responder.whole(200, _PLAIN, b'{"status":"ok"}')
 
     def _reload(self, snapshot: Snapshot) -> None:
         # INVARIANT: an Exchange took the old one by reference; requests under way finish under it.
-        self._serving = compile_serving(snapshot)
+        self._serving = compile_serving(snapshot, self._platform.standing)

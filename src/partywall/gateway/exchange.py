@@ -38,14 +38,25 @@ class Exchange:
         return self.record.id
 
     def identified(self, scope: TenantScope) -> None:
-        """The credential was verified."""
-        self.scope = scope
+        """The credential was verified.
+
+        Raises:
+            TenantSuspended: its tenant isn't served. The record says whose the request was.
+            StoreUnavailable: nobody can tell whether it is.
+        """
         record = self.record
         record.tenant = scope.tenant
         record.group = scope.group
         record.user = scope.user
         record.role = scope.role
         record.credential_id = scope.credential_id
+        self.serving.standing.require_active(scope.tenant)
+        self.scope = scope
+
+    def require_standing(self) -> None:
+        """Before anything of an answer leaves: the tenant may have been suspended since. Raises as `identified`."""
+        if self.scope is not None:
+            self.serving.standing.require_active(self.scope.tenant)
 
     def refused(self, error: PartywallError) -> None:
         """The request ends in a refusal."""

@@ -15,8 +15,12 @@ from typing import Final
 
 from partywall.config.routing import Stage
 from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
-from partywall.gateway.endpoints import Guard, find
+from partywall.gateway.context.composing import compose
+from partywall.gateway.context.instructions import instruct
+from partywall.gateway.context.turn import InstructedTurn, Turn
+from partywall.gateway.endpoints import Act, Endpoint, Guard, find
 from partywall.gateway.exchange import Exchange
+from partywall.gateway.faces import answer_call, read_call
 from partywall.gateway.forward import Forwarder, pairs
 from partywall.gateway.http import ClientGone, header_lines
 from partywall.gateway.inspect import inspect_body, inspect_query, tenant_hints
@@ -52,10 +56,12 @@ class Pipeline:
             scope = self._known(exchange)
             if scope is None:
                 scope = await self._authenticate(exchange)
-            api, path, route = place or _place_of(exchange, scope)
+            endpoint, api, path, route = place or _place_of(exchange, scope)
             # 3. What the client asks for, and what it says about itself.
             exchange.query = inspect_query(exchange.request)
-            if api is Api.MODELS:
+            if endpoint.act is not None:
+                await self._act(exchange, scope, route, endpoint, endpoint.act, api, path)
+            elif api is Api.MODELS:
                 await self._models(exchange, scope, route, path)
             else:
                 await self._generate(exchange, scope, route, api, path)
@@ -96,7 +102,10 @@ class Pipeline:
             raw = await exchange.request.body(
                 limit_bytes=server.max_body_bytes, timeout_seconds=server.body_timeout_seconds
             )
-        body, stripped, facts = inspect_body(raw, exchange.request, wire, path, exchange.query)
+        stores = self._platform.stores_or_none
+        body, stripped, facts, asked = inspect_body(
+            raw, exchange.request, wire, path, exchange.query, stores=stores is not None
+        )
         record.model, record.streamed = facts.model, body.get("stream") is True
         # 4. Policy: agreement, the effective chain, the targets that this tenant may use.
         decision = decide(serving.snapshot.rules, scope, route, facts)
@@ -110,25 +119,36 @@ class Pipeline:
         if not targets:
             raise ModelDenied(f"no target for the model speaks `{api}`")
         record.upstream = targets[0][1].id
-        # 5. No trail, no data: the decision is on disk before anything leaves for an upstream.
+        # 5. The context: what its tenant stored and the request goes on with, and the instructions that come first.
+        turn: Turn | None = None
+        if asked is not None:
+            limit = server.max_body_bytes
+            turn = await compose(scope, stores, wire, body, asked, decision, limit_bytes=limit)
+            record.policies = decision.results
+        if (instructions := serving.snapshot.instructions) is not None:
+            if turn is None and api is Api.RESPONSES:
+                turn = InstructedTurn(body.get("instructions"))
+            prompts = self._platform.system_prompts if instructions.per_tenant else None
+            await instruct(scope, instructions, prompts, wire, body, decision)
+            record.policies = decision.results
+        # 6. No trail, no data: the decision is on disk before anything leaves for an upstream.
         await self._platform.trail.admit(record)
-        # 6. The upstream, with its own credential and this tenant's salts; given up when the client hangs up.
+        # 7. The upstream, with its own credential and this tenant's salts; given up when the client hangs up.
         exchange.request.watch()
         hide_usage = ask_for_usage(api, body)
         salts = self._made_salts.get(scope.tenant) or self._salts(scope.tenant)
         answer, record.upstream = await self._forwarder.send(scope, exchange, api, body, salts, targets)
-        # 7. The answer, checked on its way out.
+        # 8. The answer, checked on its way out, and kept before its end if it is to be kept.
         try:
-            usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage)
+            usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage, turn=turn)
         finally:
             answer.abort()
-        # 8. The record says how it ended.
+        # 9. The record says how it ended.
         exchange.finish(200, "completed", usage)
         self._complete(exchange)
 
     def _salts(self, tenant: TenantId) -> Salts:
-        salter = self._platform.salter
-        made = Salts(cache=salter.salt("cache", tenant), user=salter.salt("user", tenant))
+        made = self._platform.salter.salts_of(tenant)
         if len(self._made_salts) >= _MAX_SALTS:
             self._made_salts.clear()
         self._made_salts[tenant] = made
@@ -145,6 +165,34 @@ class Pipeline:
         exchange.finish(200, "completed")
         await self._platform.trail.admit(exchange.record)
         exchange.responder.whole(200, tenant_lines(exchange.id, b"application/json"), body)
+
+    async def _act(
+        self,
+        exchange: Exchange,
+        scope: TenantScope,
+        route: RouteRule | None,
+        endpoint: Endpoint,
+        act: Act,
+        api: Api,
+        path: str,
+    ) -> None:
+        """Do something with what the tenant has stored. The steps are those of `_generate`, without an upstream."""
+        request = exchange.request
+        call = await read_call(exchange, scope, endpoint, api, path, self._platform)
+        # 4. Policy.
+        facts = Facts(request.method, path, api, None, request.header_map, tenant_hints=tuple(call.hints))
+        decision = decide(exchange.serving.snapshot.rules, scope, route, facts)
+        exchange.decided(decision)
+        require(decision)
+        # 6. No trail, no data.
+        await self._platform.trail.admit(exchange.record)
+        # 7. The store. 8. The answer, which is this tenant's own.
+        told = await answer_call(act, call)
+        decision.note("stores", Stage.PRE_RESPONSE, Verdict.ALLOW, told.done)
+        exchange.responder.whole(200, tenant_lines(exchange.id, told.content_type), told.body)
+        # 9. The record says how it ended.
+        exchange.finish(200, "completed")
+        self._complete(exchange)
 
     async def _refuse(self, exchange: Exchange, error: PartywallError) -> None:
         """Record the refusal, then tell the client; it is refused whether or not that can be recorded."""
@@ -188,8 +236,8 @@ class Pipeline:
         self._platform.trail.complete(exchange.record)
 
 
-_Place = tuple[Api, str, RouteRule | None]
-"""An API, the path of its endpoint, and the document's route that leads there."""
+_Place = tuple[Endpoint, Api, str, RouteRule | None]
+"""A tenant's endpoint, its API and path, and the document's route that leads there."""
 
 
 def _place_of_all(exchange: Exchange) -> _Place | None:
@@ -198,7 +246,7 @@ def _place_of_all(exchange: Exchange) -> _Place | None:
         return None
     # The endpoints are the same for everybody, so an unknown path may be called unknown to anybody.
     path = exchange.request.path
-    return _endpoint(exchange, path), path, None
+    return *_endpoint(exchange, path), path, None
 
 
 def _place_of(exchange: Exchange, scope: TenantScope) -> _Place:
@@ -214,17 +262,17 @@ def _place_of(exchange: Exchange, scope: TenantScope) -> _Place:
     )
     path = request.path if route is None else route.endpoint_path(request.path)
     exchange.record.route = None if route is None else route.name
-    return _endpoint(exchange, path), path, route
+    return *_endpoint(exchange, path), path, route
 
 
-def _endpoint(exchange: Exchange, path: str) -> Api:
-    """The API behind `path`; anything but a listed endpoint of a tenant's is not found."""
+def _endpoint(exchange: Exchange, path: str) -> tuple[Endpoint, Api]:
+    """The tenant's endpoint behind `path`; anything else is not found."""
     endpoint = find(exchange.request.method, path)
     if endpoint.guard is not Guard.TENANT or endpoint.api is None:
         raise NotFound(f"`{path}` is not a tenant's endpoint")
     exchange.api = endpoint.api
-    exchange.record.endpoint = endpoint.api
-    return endpoint.api
+    exchange.record.endpoint = endpoint.act or endpoint.api
+    return endpoint, endpoint.api
 
 
 def _dialect(exchange: Exchange) -> Api:

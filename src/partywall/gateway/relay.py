@@ -1,8 +1,9 @@
 """The way out: an upstream's answer, checked and released to the client.
 
-Promises: an answer whose tools are restricted is released only after each tool it calls was allowed, streamed or not,
-and then in the form that was inspected; a stream always ends in a terminal event, ours if the upstream's is missing;
-nothing of the upstream's headers is passed on but the content type.
+Promises: nothing goes out to a tenant that was suspended meanwhile; an answer whose tools are restricted is released
+only after each tool it calls was allowed, streamed or not, and then in the form that was inspected; a stream always
+ends in a terminal event, ours if the upstream's is missing; nothing of the upstream's headers is passed on but the
+content type.
 
 Doesn't promise: to hold a whole stream. Events go out as they come, but for those of a tool call without a name yet.
 """
@@ -17,6 +18,7 @@ import orjson
 from partywall.config.routing import Stage
 from partywall.errors import ToolDenied, UpstreamUnavailable
 from partywall.gateway.answer import Answer
+from partywall.gateway.context.turn import Turn
 from partywall.gateway.exchange import Exchange
 from partywall.gateway.wire import SseEvent, SseSplitter, Usage, Wire
 from partywall.gateway.wire.refusals import sse
@@ -37,22 +39,24 @@ def tenant_lines(request_id: str, content_type: bytes) -> bytes:
 
 
 def relay(
-    exchange: Exchange, wire: Wire, answer: Answer, decision: Decision, *, hide_usage: bool
+    exchange: Exchange, wire: Wire, answer: Answer, decision: Decision, *, hide_usage: bool, turn: Turn | None = None
 ) -> Coroutine[Any, Any, Usage | None]:
     """What, awaited, releases `answer` to the client and returns what it used, if it says so.
 
-    `hide_usage` drops the usage-only event that we asked for and the client didn't.
+    `hide_usage` drops the usage-only event that we asked for and the client didn't. `turn` says what the client is
+    given in the place of the upstream's words, and keeps what is to be kept before the client sees the end.
 
     Raises:
         ToolDenied: it calls a tool that the role may not use. Nothing of that call has been released.
         UpstreamUnavailable: it broke off, or isn't what the API promises.
+        PartywallError: it can't be kept (`Turn.keep`).
     """
     if _is_event_stream(answer):
-        return _Stream(exchange, wire, decision, hide_usage=hide_usage).relay(answer)
-    return _whole(exchange, wire, answer, decision)
+        return _Stream(exchange, wire, decision, hide_usage=hide_usage, turn=turn).relay(answer)
+    return _whole(exchange, wire, answer, decision, turn)
 
 
-async def _whole(exchange: Exchange, wire: Wire, answer: Answer, decision: Decision) -> Usage | None:
+async def _whole(exchange: Exchange, wire: Wire, answer: Answer, decision: Decision, turn: Turn | None) -> Usage | None:
     limit = exchange.serving.snapshot.server.max_answer_bytes
     body = answer.read_at_once(limit)
     if body is None:
@@ -61,6 +65,11 @@ async def _whole(exchange: Exchange, wire: Wire, answer: Answer, decision: Decis
     if decision.answer_tools is not None:
         _check(decision, wire.tool_names_in_answer(parsed))
         body = _again(orjson.dumps, parsed)
+    if turn is not None:
+        turn.answered(parsed)
+        body = _again(orjson.dumps, parsed)
+        await turn.keep()
+    exchange.require_standing()
     exchange.responder.whole(200, tenant_lines(exchange.id, b"application/json"), body)
     return wire.usage(parsed)
 
@@ -76,13 +85,16 @@ def _is_event_stream(answer: Answer) -> bool:
 class _Stream:
     """One stream on its way out."""
 
-    __slots__ = ("_decision", "_exchange", "_held", "_hide_usage", "_terminal", "_usage", "_watch", "_wire")
+    __slots__ = ("_decision", "_exchange", "_held", "_hide_usage", "_terminal", "_turn", "_usage", "_watch", "_wire")
 
-    def __init__(self, exchange: Exchange, wire: Wire, decision: Decision, *, hide_usage: bool) -> None:
+    def __init__(
+        self, exchange: Exchange, wire: Wire, decision: Decision, *, hide_usage: bool, turn: Turn | None
+    ) -> None:
         self._exchange = exchange
         self._wire = wire
         self._decision = decision
         self._hide_usage = hide_usage
+        self._turn = turn
         self._watch = wire.watch() if decision.answer_tools is not None else None
         self._held: list[bytes] = []
         self._usage: Usage | None = None
@@ -93,6 +105,7 @@ class _Stream:
         splitter = SseSplitter()
         responder.start(200, tenant_lines(self._exchange.id, b"text/event-stream; charset=utf-8"))
         async for chunk in answer.chunks():
+            self._exchange.require_standing()
             await self._pass_on(splitter.feed(chunk))
         await self._pass_on(splitter.flush())
         if self._watch is not None:
@@ -106,7 +119,10 @@ class _Stream:
         out: list[bytes] = []
         try:
             for event in events:
-                out += self._released(event)
+                released = self._released(event)
+                if self._turn is not None and self._terminal:
+                    await self._turn.keep()
+                out += released
         finally:
             # Also when an event ends the stream: how the upstream cut it into chunks changes nothing for the client.
             if out:
@@ -130,20 +146,29 @@ class _Stream:
             if self._hide_usage and is_usage_only(self._wire.api, parsed):
                 return []
         if self._watch is None:
-            return [event.raw]
+            return [event.raw] if self._turn is None else self._told(self._turn, event, parsed)
         step = self._watch.feed(parsed)
         _check(self._decision, step.names)
         # INVARIANT: what is released is what was inspected, written anew from the parsed event.
-        self._held.append(_again(sse, parsed, event.name.encode()))
+        if self._turn is not None:
+            self._held += self._told(self._turn, event, parsed)
+        else:
+            self._held.append(_again(sse, parsed, event.name.encode()))
         if step.hold:
             return []
         released, self._held = self._held, []
         return released
 
+    def _told(self, turn: Turn, event: SseEvent, parsed: dict[str, object]) -> list[bytes]:
+        """What the client is given in the place of an event that a turn looks at."""
+        return [_again(sse, data, name) for name, data in turn.event(event.name.encode(), parsed)]
+
     def _needs_reading(self, event: SseEvent) -> bool:
         if not event.data or event.data == DONE:
             return False
-        return self._watch is not None or b'"usage"' in event.data or b'"error"' in event.data
+        if self._watch is not None or self._turn is not None:
+            return True
+        return b'"usage"' in event.data or b'"error"' in event.data
 
     def _hold(self, raw: bytes) -> bool:
         self._held.append(raw)

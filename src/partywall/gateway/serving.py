@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from partywall.config.providers import FallbackTrigger
 from partywall.gateway.breakers import Breakers
-from partywall.platform import Snapshot
+from partywall.platform import Snapshot, Standing
 from partywall.upstream.targets import Upstream, compile_targets
 
 __all__ = ["Serving", "compile_serving"]
@@ -21,10 +21,11 @@ class Serving:
     upstreams: Mapping[str, Upstream]
     breakers: Breakers
     triggers: frozenset[FallbackTrigger]
+    standing: Standing
 
 
-def compile_serving(snapshot: Snapshot) -> Serving:
-    """Make a snapshot ready to serve.
+def compile_serving(snapshot: Snapshot, standing: Standing) -> Serving:
+    """Make a snapshot ready to serve whoever isn't suspended.
 
     Raises:
         ConfigError: a target can't be called as it is written.
@@ -36,4 +37,5 @@ def compile_serving(snapshot: Snapshot) -> Serving:
         upstreams=compile_targets(snapshot.targets),
         breakers=Breakers(failures=settings.failures, open_seconds=settings.open_seconds),
         triggers=frozenset() if fallback is None else frozenset(fallback.triggers),
+        standing=standing,
     )

@@ -24,3 +24,4 @@ class Store(StrEnum):
     TRAIL = "trail"
     SESSIONS = "sessions"
     FORENSICS = "forensics"
+    PROMPTS = "prompts"

@@ -161,7 +161,6 @@ storage: {backend: postgres, dsn_ref: {env: DATABASE_URL}}
 encryption: {encrypted_per_tenant: [conversation_logs, agent_memory, cache]}
 """),
         check=_shared_unsealed,
-        also=_NOT_BUILT,
     ),
     Rule(
         id="retrieval-unverified",

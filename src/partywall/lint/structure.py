@@ -126,6 +126,42 @@ consumer_groups:
         check=partial(_faults, "key-in-two-groups"),
     ),
     Rule(
+        id="storage-address",
+        level=Level.ERROR,
+        title="A database without its address, or an address without its database",
+        why="A server that isn't named can't keep anything apart. An owner's connection string that serves too owns "
+        "the tables, and the owner may switch row-level security off.",
+        mend="Give `postgres` a `dsn_ref` of a role that owns nothing, and `owner_dsn_ref` another one.",
+        bad=example("""\
+storage: {backend: postgres}
+encryption: {encrypted_per_tenant: [conversation_logs, agent_memory]}
+"""),
+        good=example("""\
+storage: {backend: postgres, dsn_ref: {env: SERVING_DSN}, owner_dsn_ref: {env: OWNER_DSN}}
+encryption: {encrypted_per_tenant: [conversation_logs, agent_memory]}
+"""),
+        check=partial(_faults, "storage-address"),
+    ),
+    Rule(
+        id="system-prompts-unsealed",
+        level=Level.ERROR,
+        title="Tenants' own system prompts without keys to seal them",
+        why="What a tenant has its models told is its own, and is kept under its own key or not at all.",
+        mend="Add `encryption: {}`, or take `per_tenant_config` out.",
+        bad=example("""\
+multi_tenant:
+  conversation_isolation:
+    system_prompt: {per_tenant_config: true}
+"""),
+        good=example("""\
+encryption: {encrypted_per_tenant: [audit_logs]}
+multi_tenant:
+  conversation_isolation:
+    system_prompt: {per_tenant_config: true}
+"""),
+        check=partial(_faults, "system-prompts-unsealed"),
+    ),
+    Rule(
         id="unknown-tenant",
         level=Level.ERROR,
         title="A setting for a tenant that doesn't exist",

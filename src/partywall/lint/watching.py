@@ -83,7 +83,6 @@ leakage_detection:
   statistical_monitoring: {alert_threshold: 0}
 """),
         check=_tolerated,
-        also=_NOT_BUILT,
     ),
     Rule(
         id="records-mutable",

@@ -163,8 +163,11 @@ async def open_keys(
 
 
 @asynccontextmanager
-async def serving_keys(encrypted: Encrypted, *, base: Path, data_dir: Path, service: str) -> AsyncIterator[KeyRing]:
-    """As `open_keys`, for a gateway: the root key is made at its first start, and keys are rotated as they come of age.
+async def serving_keys(
+    encrypted: Encrypted, *, base: Path, data_dir: Path, service: str, rotates: bool = True
+) -> AsyncIterator[KeyRing]:
+    """As `open_keys`, for a gateway: the root key is made at its first start, and keys are rotated as they come of age
+    if it `rotates` them.
 
     Raises:
         ConfigError: the keys lie elsewhere, or another root wrapped them.
@@ -183,6 +186,9 @@ async def serving_keys(encrypted: Encrypted, *, base: Path, data_dir: Path, serv
                 f"the root key ({root}) doesn't open the keys in `{where}`; "
                 f"put back the root key that belongs to these keys, or the keys that belong to it: {error}"
             ) from error
+        if not rotates:
+            yield keys
+            return
         rotating = asyncio.create_task(_rotate_when_due(keys))
         try:
             yield keys

@@ -15,15 +15,30 @@ from pathlib import Path
 from typing import Final
 
 from partywall.errors import ConfigError
-from partywall.identity import Headers
+from partywall.identity import Headers, acting_for
 from partywall.keys import KeyRing
+from partywall.platform.embedders import Embedders
 from partywall.platform.encryption import serving_keys
-from partywall.platform.remembered import remember_document
+from partywall.platform.remembered import remember_document, remembered_document
 from partywall.platform.salts import Salter
 from partywall.platform.snapshot import Snapshot
 from partywall.platform.source import Source
-from partywall.stores import Conversations, Memory, Preferences, Stores, Vault, WallAlarm, open_stores
-from partywall.tenancy import TenantScope
+from partywall.platform.standing import Standing
+from partywall.platform.tenants import Tenants
+from partywall.stores import (
+    Conversations,
+    Documents,
+    Files,
+    Graph,
+    Memory,
+    Preferences,
+    Stores,
+    SystemPrompts,
+    Vault,
+    WallAlarm,
+    open_stores,
+)
+from partywall.tenancy import TenantScope, parse_tenant_id
 from partywall.trail import Trail
 
 __all__ = ["Platform"]
@@ -45,6 +60,7 @@ class Platform:
         source: Source,
         keys: KeyRing | None,
         stores: Stores | None,
+        standing: Standing,
     ) -> None:
         self.snapshot = snapshot
         self.trail = trail
@@ -53,6 +69,10 @@ class Platform:
         self.keys = keys
         """Every tenant's keys; None for a document without `encryption`."""
         self._stores = stores
+        self.standing = standing
+        """Who is suspended, for the path of every request."""
+        self.tenants = Tenants(standing, lambda: self.snapshot.tenants, self.acting_for, stores)
+        """Whom the document names, and suspending them."""
         self.reload_error: str | None = None
         """Why the newest document on disk is not the one that serves; None when it is."""
         self._listeners: list[Callable[[Snapshot], None]] = []
@@ -65,13 +85,18 @@ class Platform:
         *,
         data_dir: str | Path = ".partywall",
         unsafe_without_isolation: bool = False,
+        command: str | None = None,
     ) -> AsyncIterator[Platform]:
         """Open the document at the path `document` and its data directory, for the length of the block.
 
-        `unsafe_without_isolation` permits `isolation_model: none`; it is refused otherwise.
+        `unsafe_without_isolation` permits `isolation_model: none`; it is refused otherwise. A `command`, which works
+        beside a gateway or without one, gives its name: it stands in the records of key uses in place of
+        `server.name`, no key is rotated because it has come of age, and the directory goes on remembering the document
+        that it was served with.
 
         Raises:
-            ConfigError: the document can't be served, or the data directory can't be trusted.
+            ConfigError: the document can't be served, or the data directory or the database server can't be trusted.
+            StoreUnavailable: the database server can't be asked.
         """
         directory = Path(data_dir)
         source = Source(Path(document), unsafe_without_isolation=unsafe_without_isolation)
@@ -82,15 +107,37 @@ class Platform:
             if (encrypted := snapshot.encrypted) is not None:
                 keys_dir = encrypted.keys_dir(base=source.path.parent, data_dir=directory)
                 keys = await opened.enter_async_context(
-                    serving_keys(encrypted, base=source.path.parent, data_dir=directory, service=snapshot.server.name)
+                    serving_keys(
+                        encrypted,
+                        base=source.path.parent,
+                        data_dir=directory,
+                        service=command or snapshot.server.name,
+                        rotates=command is None,
+                    )
                 )
                 seals = keys.records(_TRAIL) if encrypted.seals_records else None
-                stores = await opened.enter_async_context(open_stores(directory, keys, on_alarm=_log_alarm))
+                server = await asyncio.to_thread(snapshot.stored.serving)
+                stores = await opened.enter_async_context(
+                    open_stores(
+                        directory,
+                        keys,
+                        on_alarm=_log_alarm,
+                        postgres=server,
+                        retrieval=snapshot.retrieved.settings,
+                    )
+                )
             trail = Trail.open(directory, durability=snapshot.server.trail_durability, seals=seals)
             opened.push_async_callback(trail.aclose)
-            platform = cls(snapshot, trail, Salter.open(directory), source, keys, stores)
+            standing = await asyncio.to_thread(Standing.open, directory)
+            platform = cls(snapshot, trail, Salter.open(directory), source, keys, stores, standing)
             opened.push_async_callback(platform._let_go)
-            await asyncio.to_thread(remember_document, directory, source.path, keys_dir=keys_dir)
+            if stores is not None:
+                offline = stores.documents.offline_embedder
+                embedders = Embedders(lambda: platform.snapshot, platform.salter, offline)
+                opened.push_async_callback(embedders.aclose)
+                stores.documents.embed_with(embedders)
+            if command is None or remembered_document(directory) is None:
+                await asyncio.to_thread(remember_document, directory, source.path, keys_dir=keys_dir)
             yield platform
 
     async def _let_go(self) -> None:
@@ -111,9 +158,29 @@ class Platform:
         return self._stores
 
     @property
+    def stores_or_none(self) -> Stores | None:
+        """As `stores`; None for a document without `encryption`."""
+        return self._stores
+
+    @property
     def conversations(self) -> Conversations:
         """Conversations of tenants' users. Raises as `stores` does."""
         return self.stores.conversations
+
+    @property
+    def documents(self) -> Documents:
+        """Documents of tenants, and the search over them. Raises as `stores` does."""
+        return self.stores.documents
+
+    @property
+    def files(self) -> Files:
+        """Files of tenants. Raises as `stores` does."""
+        return self.stores.files
+
+    @property
+    def graph(self) -> Graph:
+        """Each tenant's knowledge graph. Raises as `stores` does."""
+        return self.stores.graph
 
     @property
     def memory(self) -> Memory:
@@ -124,6 +191,11 @@ class Platform:
     def preferences(self) -> Preferences:
         """Settings of tenants' users. Raises as `stores` does."""
         return self.stores.preferences
+
+    @property
+    def system_prompts(self) -> SystemPrompts:
+        """What each tenant has models told first. Raises as `stores` does."""
+        return self.stores.system_prompts
 
     @property
     def vault(self) -> Vault:
@@ -137,8 +209,32 @@ class Platform:
             MissingIdentity: there is no credential.
             InvalidCredential: there is one, and it doesn't verify.
             TenantMismatch: a header names another tenant than the credential does.
+            TenantSuspended: the tenant is suspended.
+            StoreUnavailable: nobody can tell whether it is.
         """
-        return await self.snapshot.authenticator.authenticate(headers)
+        scope = await self.snapshot.authenticator.authenticate(headers)
+        self.standing.require_active(scope.tenant)
+        return scope
+
+    @asynccontextmanager
+    async def acting_for(
+        self, tenant: str, *, who: str, action: str, why: str, user: str | None = None
+    ) -> AsyncIterator[TenantScope]:
+        """An operator's scope of `tenant`, for the length of the block: see `identity.operators`.
+
+        `who` is the operator, `action` what is done, `why` the reason; all three stand in the tenant's own records
+        before the scope is made. A suspended tenant can be acted for, or nobody could look after it.
+
+        Raises:
+            ConfigError: the document names no such tenant; or a word is empty, too long or doesn't print.
+            InvalidTenantId: it is no tenant's id.
+            TrailUnavailable: it can't be recorded, so it isn't done.
+        """
+        name = parse_tenant_id(tenant)
+        if name not in self.snapshot.tenants:
+            raise ConfigError(f"{self.source.path}: names no tenant `{name}`")
+        async with acting_for(self.trail, name, who=who, action=action, why=why, user=user) as scope:
+            yield scope
 
     def on_reload(self, listener: Callable[[Snapshot], None]) -> None:
         """Call `listener` with each new snapshot, before it serves. It may raise `ConfigError` to refuse it."""
@@ -152,7 +248,7 @@ class Platform:
         """
         try:
             snapshot = await asyncio.to_thread(self.source.read, data)
-            self._refuse_other_keys(snapshot)
+            self._refuse_other_places(snapshot)
             for listener in self._listeners:
                 listener(snapshot)
         except ConfigError as error:
@@ -162,9 +258,15 @@ class Platform:
         self.reload_error = None
         await old.authenticator.aclose()
 
-    def _refuse_other_keys(self, snapshot: Snapshot) -> None:
+    def _refuse_other_places(self, snapshot: Snapshot) -> None:
         if snapshot.encrypted != self.snapshot.encrypted:
             raise ConfigError(f"{self.source.path}: a change of `encryption` or of a `root_key` needs a restart")
+        if snapshot.stored != self.snapshot.stored:
+            raise ConfigError(
+                f"{self.source.path}: a change of `storage` or of an `isolation_strategy` needs a restart"
+            )
+        if snapshot.retrieved.settings != self.snapshot.retrieved.settings:
+            raise ConfigError(f"{self.source.path}: a change of `rag` or of the counting of namespaces needs a restart")
 
 
 def _log_alarm(alarm: WallAlarm) -> None:

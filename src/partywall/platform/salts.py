@@ -18,6 +18,7 @@ from typing import Final
 
 from partywall.errors import ConfigError
 from partywall.tenancy import TenantId
+from partywall.upstream.providers import Salts
 
 __all__ = ["Salter"]
 
@@ -53,6 +54,10 @@ class Salter:
         """The salt of `tenant` for `purpose`, as 64 hex digits."""
         message = b"\0".join((_LABEL, purpose.encode(), tenant.encode()))
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()
+
+    def salts_of(self, tenant: TenantId) -> Salts:
+        """The two pseudonyms of `tenant` at an upstream."""
+        return Salts(cache=self.salt("cache", tenant), user=self.salt("user", tenant))
 
 
 def _read(path: Path) -> bytes:

@@ -21,10 +21,34 @@ from partywall.config.providers import Fallback, Target
 from partywall.errors import ConfigError
 from partywall.identity import Authenticator, IdentitySettings, IssuerSettings, KeyEntry, parse_key_hash
 from partywall.platform.encryption import Encrypted
+from partywall.platform.retrieval import Retrieved
+from partywall.platform.storage import Stored
 from partywall.policy import Rules
 from partywall.tenancy import GroupName, TenantId
 
-__all__ = ["Snapshot", "compile_snapshot"]
+__all__ = ["Instructions", "Snapshot", "compile_snapshot"]
+
+
+@dataclass(frozen=True, slots=True)
+class Instructions:
+    """What every model is told first."""
+
+    base: str | None
+    """The platform's own words."""
+    base_digest: str
+    """Their SHA-256, hex, for records; empty without any."""
+    per_tenant: bool
+    """Whether each tenant adds its own."""
+
+    @classmethod
+    def of(cls, document: Document) -> Instructions | None:
+        """None for a document that asks for none."""
+        base = None if document.prompts is None else document.prompts.base_system_prompt
+        isolation = document.multi_tenant.conversation_isolation
+        per_tenant = isolation is not None and isolation.system_prompt.per_tenant_config
+        if base is None and not per_tenant:
+            return None
+        return cls(base, "" if base is None else hashlib.sha256(base.encode()).hexdigest(), per_tenant)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +57,8 @@ class Snapshot:
 
     digest: str
     """SHA-256 of the document's bytes, hex: which version decided."""
+    tenants: frozenset[TenantId]
+    """Every tenant that the document names."""
     rules: Rules
     authenticator: Authenticator
     targets: Mapping[str, Target]
@@ -40,6 +66,12 @@ class Snapshot:
     fallback: Fallback | None
     encrypted: Encrypted | None
     """What is sealed, and under which roots; None for a document without `encryption`."""
+    retrieved: Retrieved
+    """What it says about documents and their retrieval."""
+    instructions: Instructions | None
+    """System prompts; None when nothing is put before a request."""
+    stored: Stored
+    """Where rows lie."""
     operator_keys: frozenset[bytes]
     """SHA-256 digests of the operators' keys. Empty: nobody is an operator."""
     source: str
@@ -62,12 +94,16 @@ def compile_snapshot(document: Document, digest: str, source: Path) -> Snapshot:
         raise ConfigError(f"{source}: {'.'.join(map(str, fault.path))}: {fault.message} [{fault.rule}]")
     return Snapshot(
         digest=digest,
+        tenants=frozenset(map(TenantId, document.tenant_ids())),
         rules=Rules(document),
         authenticator=Authenticator(_identity(document, source.parent)),
         targets={target.id: target for target in document.providers.targets},
         server=document.server,
         fallback=document.providers.fallback,
         encrypted=Encrypted.of(document),
+        retrieved=Retrieved.of(document),
+        instructions=Instructions.of(document),
+        stored=Stored.of(document),
         operator_keys=frozenset(parse_key_hash(text) for text in document.server.admin.api_keys),
         source=str(source),
         published=zlib.compress(orjson.dumps(_without_secrets(document.model_dump(mode="json", exclude_unset=True)))),

@@ -1,7 +1,7 @@
 """Scope and request to a decision with its reasons."""
 
 from partywall.policy.chains import EffectiveChain, EffectivePolicy, Facts
-from partywall.policy.decision import Decision, decide, require, visible_targets
+from partywall.policy.decision import Decision, decide, permitted_target, require, visible_targets
 from partywall.policy.routes import RouteRule
 from partywall.policy.rules import GroupRule, Rules
 from partywall.policy.targets import TargetRule
@@ -18,6 +18,7 @@ __all__ = [
     "TargetRule",
     "ToolTest",
     "decide",
+    "permitted_target",
     "require",
     "visible_targets",
 ]

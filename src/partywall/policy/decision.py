@@ -31,7 +31,7 @@ from partywall.policy.tools import ToolTest
 from partywall.tenancy import CredentialKind, TenantScope
 from partywall.trail import PolicyResult, Verdict
 
-__all__ = ["Decision", "decide", "require", "visible_targets"]
+__all__ = ["Decision", "decide", "permitted_target", "require", "visible_targets"]
 
 _MAX_CHOICES: Final = 8192
 _PRE_REQUEST: Final = Stage.PRE_REQUEST
@@ -92,6 +92,10 @@ def require(decision: Decision) -> None:
 def decide(rules: Rules, scope: TenantScope, route: RouteRule | None, facts: Facts) -> Decision:
     """Decide about one request before it goes anywhere."""
     decision = Decision()
+    if scope.credential_kind is CredentialKind.OPERATOR:
+        # It was made without any credential of the tenant's; no rule says what it could ask a model for.
+        decision.refuse("agreement", _PRE_REQUEST, Denied("an operator's scope makes no requests"))
+        return decision
     group = rules.group(scope)
     if not _agrees(rules, scope, facts, decision):
         return decision
@@ -118,6 +122,28 @@ def visible_targets(rules: Rules, scope: TenantScope, route: RouteRule | None) -
         and (tenant.regions is None or target.region in tenant.regions)
         and (target.zero_data_retention or not tenant.require_zero_data_retention)
     ]
+
+
+def permitted_target(rules: Rules, scope: TenantScope, target_id: str) -> TargetRule:
+    """The target of that id, if texts of the scope's tenant may go there outside a request: to be embedded, say.
+
+    What counts for the tenant's chats counts: whose the target is, its model, its region, what its vendor promised, by
+    the strictest of the tenant's groups. An operator who acts on the tenant is held to the same.
+
+    Raises:
+        Denied: it may not, or there is none.
+    """
+    tenant = rules.tenant(scope.tenant)
+    groups = [None, *(group for group in rules.groups() if group.tenant == scope.tenant)]
+    routing_applies = any(rules.plan(group, None).data_routing is not None for group in groups)
+    for target in rules.targets.available(scope.tenant, (target_id,), None):
+        if tenant.models is not None and not tenant.models(target.listed_as):
+            raise ModelDenied(f"`{scope.tenant}` may not use the model of `{target_id}`")
+        if tenant.regions is not None and target.region not in tenant.regions:
+            raise RegionDenied(f"`{target_id}` lies outside of {sorted(tenant.regions)}")
+        if _promised(rules, tenant, target, routing_applies=routing_applies):
+            return target
+    raise ModelDenied(f"`{scope.tenant}` may not send texts to `{target_id}`")
 
 
 # -- Agreement ---

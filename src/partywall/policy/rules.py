@@ -118,13 +118,11 @@ class Rules:
         return plan
 
     def available(self, scope: TenantScope, route: RouteRule | None) -> tuple[TargetRule, ...]:
-        """The targets that this scope may reach on this route, in order."""
+        """The targets that this scope may reach on this route, in order; none for a scope without a group."""
         group = self.group(scope)
-        return self.targets.available(
-            scope.tenant,
-            group.upstream if group is not None else None,
-            route.upstream if route is not None else None,
-        )
+        if group is None:
+            return ()
+        return self.targets.available(scope.tenant, group.upstream, None if route is None else route.upstream)
 
 
 def _plan(chain: EffectiveChain) -> Plan:

@@ -1,4 +1,5 @@
-"""What a tenant leaves behind: conversations, memory, preferences, credentials of tools, sessions, traces.
+"""What a tenant leaves behind: conversations, memory, preferences, system prompts, credentials of tools, sessions,
+traces.
 
 Promises: every operation takes a `TenantScope`, first, and passes three walls, each enough alone: the partition of that
 tenant, its own key, and a check of what the record says of itself (`walls`). What isn't there and what isn't yours
@@ -9,28 +10,72 @@ the data directory (docs/threats.md).
 """
 
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
-from partywall.stores.conversations import Conversation, Conversations, Message
+from partywall.stores.conversations import Conversation, Conversations
+from partywall.stores.documents import (
+    Comparison,
+    Compound,
+    Document,
+    DocumentCollection,
+    Documents,
+    Embedder,
+    EmbedderOf,
+    File,
+    Files,
+    Filter,
+    Hit,
+    Limits,
+    Retrieval,
+    parse_filter,
+)
 from partywall.stores.fields import Page
+from partywall.stores.graph import Direction, Edge, Graph, Neighbour, Node, Reached
+from partywall.stores.items import Item, Message
 from partywall.stores.memory import Memory, Note
 from partywall.stores.opening import Stores, open_stores
 from partywall.stores.preferences import Preferences
+from partywall.stores.responses import Responses, StoredResponse
 from partywall.stores.sessions import Session, Sessions
+from partywall.stores.system_prompts import SystemPrompt, SystemPrompts
 from partywall.stores.trace_sessions import TraceEvent, TraceSession, TraceSessions
 from partywall.stores.vault import StoredTool, Vault
 
 __all__ = [
+    "Comparison",
+    "Compound",
     "Conversation",
     "Conversations",
+    "Direction",
+    "Document",
+    "DocumentCollection",
+    "Documents",
+    "Edge",
+    "Embedder",
+    "EmbedderOf",
+    "File",
+    "Files",
+    "Filter",
+    "Graph",
+    "Hit",
+    "Item",
+    "Limits",
     "Memory",
     "Message",
+    "Neighbour",
+    "Node",
     "Note",
     "OnAlarm",
     "Page",
     "Preferences",
+    "Reached",
+    "Responses",
+    "Retrieval",
     "Session",
     "Sessions",
+    "StoredResponse",
     "StoredTool",
     "Stores",
+    "SystemPrompt",
+    "SystemPrompts",
     "TraceEvent",
     "TraceSession",
     "TraceSessions",
@@ -38,4 +83,5 @@ __all__ = [
     "Wall",
     "WallAlarm",
     "open_stores",
+    "parse_filter",
 ]

@@ -20,12 +20,15 @@ from partywall.stores.fields import Page, check_page_size, check_word
 from partywall.stores.records import Home, Record, encode
 from partywall.stores.resealing import StoredRecords
 from partywall.stores.walls import Walls, authorise
-from partywall.tenancy import TenantScope
+from partywall.tenancy import TenantId, TenantScope
 
-__all__ = ["Collection", "Drop", "DropGroup", "Group", "Put", "StoreChange"]
+__all__ = ["Collection", "Drop", "DropGroup", "Group", "Names", "Put", "StoreChange"]
 
 _LARGEST_RECORD_BYTES: Final = 4 * 2**20
 _log = logging.getLogger(__name__)
+
+
+_MOST_NAMES: Final = 10_000
 
 
 class Group(NamedTuple):
@@ -33,6 +36,22 @@ class Group(NamedTuple):
 
     purpose: str
     parts: tuple[str, ...]
+
+
+class Names:
+    """What groups and ids of one tenant are hashed to, as far as was asked. It opens nothing."""
+
+    __slots__ = ("groups", "places")
+
+    def __init__(self) -> None:
+        self.groups: dict[Group, bytes] = {}
+        self.places: dict[tuple[Group, str], tuple[bytes, bytes]] = {}
+
+    def bound(self) -> None:
+        """Forget everything when it has become too much."""
+        if len(self.groups) + len(self.places) > _MOST_NAMES:
+            self.groups.clear()
+            self.places.clear()
 
 
 class Put(NamedTuple):
@@ -70,6 +89,11 @@ class Collection:
         self.store: Final = walls.cryptography.store
         """Its name."""
 
+    @property
+    def walls(self) -> Walls:
+        """The walls around it, for a store that has something of its own to hold against them."""
+        return self._walls
+
     async def find(self, scope: TenantScope, group: Group, record_id: str) -> Record | None:
         """The record, or None when there is none that the caller may see.
 
@@ -97,6 +121,28 @@ class Collection:
         if record is None:
             raise self.missing(scope)
         return record
+
+    async def find_many(
+        self, scope: TenantScope, places: Sequence[tuple[Group, str]], *, names: Names | None = None
+    ) -> list[Record | None]:
+        """As `find`, for each of these groups and ids, as they all were at one moment.
+
+        `names` remembers hashed names between calls on behalf of one tenant.
+        """
+        authorise(scope)
+        names = Names() if names is None else names
+        names.bound()
+        found = [names.places.get(place) or await self._named(scope, *place, names) for place in places]
+        rows = await self._walls.placement.partition(scope).get_many(found)
+        records: list[Record | None] = []
+        admitted: list[Row] = []
+        for (group, _), name, row in zip(places, found, rows, strict=True):
+            record = None if row is None else await self._walls.admit(scope, group.purpose, *name, row)
+            records.append(record)
+            if row is not None and record is not None:
+                admitted.append(row)
+        await self._renew(scope, admitted)
+        return records
 
     async def page(
         self, scope: TenantScope, group: Group, *, after: str | None, limit: int, backwards: bool
@@ -149,6 +195,10 @@ class Collection:
         """How many records of the scope's tenant lie in this store: for operators and proofs of deletion."""
         return await self._walls.placement.partition(authorise(scope)).count()
 
+    async def size_for_operators(self, tenant: TenantId) -> int:
+        """How many records of a tenant lie in this store, without a scope: see `Placement.size_for_operators`."""
+        return await self._walls.placement.size_for_operators(tenant)
+
     def resealable(self, scope: TenantScope) -> tuple[TenantStoreKeys, StoredRecords]:
         """What `keys.reseal_all` needs in order to bring the tenant's records in this store to its current key."""
         return self._walls.cryptography.of(scope), StoredRecords(self._walls.placement.partition(scope))
@@ -189,6 +239,13 @@ class Collection:
                 if revision == 0:
                     return Insert(group_name, key, sealed)
                 return Replace(group_name, key, revision, sealed)
+
+    async def _named(self, scope: TenantScope, group: Group, record_id: str, names: Names) -> tuple[bytes, bytes]:
+        """As `_names`, and remembered."""
+        if (name := names.groups.get(group)) is None:
+            name = names.groups[group] = await self._group(scope, group)
+        found = names.places[group, record_id] = name, await self._key(scope, group, record_id)
+        return found
 
     async def _names(self, scope: TenantScope, group: Group, record_id: str) -> tuple[bytes, bytes]:
         return await self._group(scope, group), await self._key(scope, group, record_id)

@@ -2,14 +2,16 @@
 
 Promises: a conversation is found by its id among those of the scope's tenant and user, and nowhere else. A message and
 the count beside it are written at once; deleting takes the conversation and all of its messages at once (R6). An id
-of the caller's own is looked up inside the tenant and user; ids that begin with `conv_` are made here.
+of the caller's own is looked up inside the tenant and user; ids that begin with `conv_` are made here. Items that
+are added together come together, or not at all.
 
 Doesn't promise: to share a conversation between users of one tenant. That needs a policy which says who may.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from partywall.errors import BadRequest, Conflict, QuotaExceeded
@@ -18,6 +20,7 @@ from partywall.stores.fields import (
     ATTEMPTS,
     Clock,
     Page,
+    check_metadata,
     check_text,
     check_word,
     members,
@@ -27,15 +30,18 @@ from partywall.stores.fields import (
     pause,
     text,
 )
+from partywall.stores.items import Item, Message, item_body, item_of, message_of, new_item
 from partywall.stores.records import Record
 from partywall.stores.sessions import Sessions
+from partywall.stores.walls import authorise
 from partywall.tenancy import TenantScope
 
-__all__ = ["Conversation", "Conversations", "Message"]
+__all__ = ["Conversation", "Conversations"]
 
 _KIND: Final = "conv"
 _LARGEST_MESSAGE_BYTES: Final = 2**20
 _MOST_MESSAGES: Final = 100_000
+_MOST_AT_ONCE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +55,8 @@ class Conversation:
     created: float
     updated: float
     messages: int
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message."""
-
-    id: str
-    role: str
-    content: str
-    created: float
+    """How many items it has, whatever their type."""
+    metadata: Mapping[str, str]
 
 
 class Conversations:
@@ -70,19 +68,48 @@ class Conversations:
         self.sessions: Final = sessions
         """Sessions in which conversations are had."""
 
-    async def create(self, scope: TenantScope, *, own_id: str | None = None) -> Conversation:
-        """Begin a conversation.
+    async def create(
+        self,
+        scope: TenantScope,
+        *,
+        own_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        items: Sequence[Mapping[str, object]] = (),
+    ) -> Conversation:
+        """Begin a conversation, with items or without.
 
         Raises:
-            BadRequest: an empty or overlong own id, or one that looks like ours.
+            BadRequest: an empty or overlong own id, or one that looks like ours; an item or metadata that are none.
             Conflict: the caller has one of that own id.
         """
         if own_id is not None:
             _check_own(own_id)
-        head = self._new(own_id)
-        if not await self._records.commit(scope, _beginning(scope, head)):
+        _check_count(len(items))
+        made = self.new_items(scope, items)
+        head = replace(self._new(own_id), metadata=check_metadata(metadata), messages=len(made))
+        changes = [*_beginning(scope, head), *(_added(head.id, item) for item in made)]
+        if not await self._records.commit(scope, changes):
             raise Conflict(f"a user of `{scope.tenant}` has a conversation of that id already")
         return head
+
+    async def update(
+        self, scope: TenantScope, conversation_id: str, metadata: Mapping[str, str] | None
+    ) -> Conversation:
+        """Put other metadata in the place of a conversation's.
+
+        Raises:
+            Missing: there is no conversation of that id among the caller's.
+            BadRequest: the metadata are none.
+            Conflict: others change it at the same time.
+        """
+        check_metadata(metadata)
+        for _ in range(ATTEMPTS):
+            record = await self._get(scope, conversation_id)
+            head = replace(_conversation(record), metadata=check_metadata(metadata), updated=self._clock())
+            if await self._records.commit(scope, [_put_head(scope, head, record.revision)]):
+                return head
+            await pause()
+        raise self._too_many(scope)
 
     async def append(self, scope: TenantScope, conversation_id: str, *, role: str, content: str) -> Message:
         """Add a message at the end. With an id of the caller's own, the first message begins the conversation.
@@ -95,13 +122,48 @@ class Conversations:
         """
         check_word(role, "a role")
         check_text(content, "a message", largest_bytes=_LARGEST_MESSAGE_BYTES)
-        for _ in range(ATTEMPTS):
-            message = Message(new_id("msg"), role, content, self._clock())
-            record = await self._find(scope, conversation_id)
-            if await self._records.commit(scope, self._added(scope, conversation_id, record, message)):
-                return message
-            await pause()
-        raise Conflict(f"a conversation of `{scope.tenant}` is appended to by too many at once")
+        message = Message(new_id("msg"), role, content, self._clock())
+        body = {"role": role, "content": content, "created": message.created}
+        await self._append(
+            scope, conversation_id, lambda head: [Put(_items(head), message.id, body)], count=1, begins=True
+        )
+        return message
+
+    async def append_items(
+        self, scope: TenantScope, conversation_id: str, items: Sequence[Mapping[str, object]]
+    ) -> tuple[Item, ...]:
+        """Add items at the end of a conversation that is there, all of them at once and side by side.
+
+        Raises:
+            Missing: there is no conversation of that id among the caller's.
+            BadRequest, PayloadTooLarge: no items, or an item that is none or too large.
+            QuotaExceeded, Conflict: as `append`.
+        """
+        made = self.new_items(scope, items)
+        if not made:
+            raise BadRequest("there is nothing to add")
+        await self.append_made(scope, conversation_id, made)
+        return made
+
+    async def append_made(
+        self, scope: TenantScope, conversation_id: str, items: Sequence[Item], *, along: Sequence[StoreChange] = ()
+    ) -> None:
+        """As `append_items`, with items that have their ids already (`new_items`), and with what is stored along."""
+
+        def added(head: str) -> list[StoreChange]:
+            return [*(_added(head, item) for item in items), *along]
+
+        await self._append(scope, conversation_id, added, count=len(items), begins=False)
+
+    def new_items(self, scope: TenantScope, items: Sequence[Mapping[str, object]]) -> tuple[Item, ...]:
+        """Items as they would be kept, with their ids.
+
+        Raises:
+            BadRequest, PayloadTooLarge: one of them is no item, or too large.
+        """
+        authorise(scope)
+        now = self._clock()
+        return tuple(new_item(scope, item, created=now) for item in items)
 
     async def get(self, scope: TenantScope, conversation_id: str) -> Conversation:
         """The conversation.
@@ -125,9 +187,48 @@ class Conversations:
         Raises:
             Missing: there is no such conversation among the caller's, or no message `after` in it.
         """
+        page = await self._page(scope, conversation_id, after, limit, backwards=backwards)
+        return Page(tuple(message_of(found) for found in page.items), page.has_more)
+
+    async def items(
+        self,
+        scope: TenantScope,
+        conversation_id: str,
+        *,
+        after: str | None = None,
+        limit: int = 50,
+        backwards: bool = False,
+    ) -> Page[Item]:
+        """As `messages`: the same, as items."""
+        page = await self._page(scope, conversation_id, after, limit, backwards=backwards)
+        return Page(tuple(item_of(found) for found in page.items), page.has_more)
+
+    async def item(self, scope: TenantScope, conversation_id: str, item_id: str) -> Item:
+        """One item of a conversation.
+
+        Raises:
+            Missing: there is no such conversation among the caller's, or no such item in it.
+        """
         record = await self._get(scope, conversation_id)
-        page = await self._records.page(scope, _messages(record.id), after=after, limit=limit, backwards=backwards)
-        return Page(tuple(_message(found) for found in page.items), page.has_more)
+        return item_of(await self._records.get(scope, _items(record.id), item_id))
+
+    async def delete_item(self, scope: TenantScope, conversation_id: str, item_id: str) -> Conversation:
+        """Delete one item of a conversation; returns the conversation.
+
+        Raises:
+            Missing: there is no such conversation among the caller's, or no such item in it.
+            Conflict: others change it at the same time.
+        """
+        for _ in range(ATTEMPTS):
+            record = await self._get(scope, conversation_id)
+            await self._records.get(scope, _items(record.id), item_id)
+            head = _conversation(record)
+            head = replace(head, messages=head.messages - 1, updated=self._clock())
+            changes: list[StoreChange] = [_put_head(scope, head, record.revision), Drop(_items(head.id), item_id)]
+            if await self._records.commit(scope, changes):
+                return head
+            await pause()
+        raise self._too_many(scope)
 
     async def list_own(
         self, scope: TenantScope, *, after: str | None = None, limit: int = 50, backwards: bool = False
@@ -148,7 +249,7 @@ class Conversations:
         """
         head = _conversation(await self._get(scope, conversation_id))
         # INVARIANT: `append` replaces the head in the same change that adds a message, so none comes behind this.
-        changes: list[StoreChange] = [Drop(_heads(scope), head.id), DropGroup(_messages(head.id))]
+        changes: list[StoreChange] = [Drop(_heads(scope), head.id), DropGroup(_items(head.id))]
         if head.own_id is not None:
             changes.append(Drop(_own_ids(scope), head.own_id))
         if not await self._records.commit(scope, changes):
@@ -170,24 +271,52 @@ class Conversations:
             conversation_id = text(members(named.body), "conversation")
         return await self._records.find(scope, _heads(scope), conversation_id)
 
-    def _added(
-        self, scope: TenantScope, conversation_id: str, record: Record | None, message: Message
-    ) -> list[StoreChange]:
-        """What changes when a message is added to a conversation, or begins it."""
-        if record is None:
-            if _is_ours(conversation_id):
-                raise self._records.missing(scope)
-            head = self._new(_check_own(conversation_id))
-            return [*_beginning(scope, head, messages=1), _appended(head.id, message)]
-        head = _conversation(record)
-        if head.messages >= _MOST_MESSAGES:
-            raise QuotaExceeded(f"a conversation of `{scope.tenant}` holds {head.messages} messages")
-        body = _head_body(head, messages=head.messages + 1, updated=message.created)
-        return [Put(_heads(scope), head.id, body, record.revision), _appended(head.id, message)]
+    async def _page(
+        self, scope: TenantScope, conversation_id: str, after: str | None, limit: int, *, backwards: bool
+    ) -> Page[Record]:
+        record = await self._get(scope, conversation_id)
+        return await self._records.page(scope, _items(record.id), after=after, limit=limit, backwards=backwards)
+
+    async def _append(
+        self,
+        scope: TenantScope,
+        conversation_id: str,
+        added: Callable[[str], Sequence[StoreChange]],
+        *,
+        count: int,
+        begins: bool,
+    ) -> None:
+        """Make the changes that `added` names for a conversation's own id, and count them."""
+        _check_count(count)
+        for _ in range(ATTEMPTS):
+            record = await self._find(scope, conversation_id)
+            if record is None:
+                if not begins or _is_ours(conversation_id):
+                    raise self._records.missing(scope)
+                head = replace(self._new(_check_own(conversation_id)), messages=count)
+                changes = _beginning(scope, head)
+            else:
+                head = _conversation(record)
+                if head.messages + count > _MOST_MESSAGES:
+                    raise QuotaExceeded(f"a conversation of `{scope.tenant}` holds {head.messages} messages")
+                head = replace(head, messages=head.messages + count, updated=self._clock())
+                changes = [_put_head(scope, head, record.revision)]
+            if await self._records.commit(scope, [*changes, *added(head.id)]):
+                return
+            await pause()
+        raise self._too_many(scope)
+
+    def _too_many(self, scope: TenantScope) -> Conflict:
+        return Conflict(f"a conversation of `{scope.tenant}` is changed by too many at once")
 
     def _new(self, own_id: str | None) -> Conversation:
         now = self._clock()
-        return Conversation(new_id(_KIND), own_id, now, now, 0)
+        return Conversation(new_id(_KIND), own_id, now, now, 0, {})
+
+
+def _check_count(count: int) -> None:
+    if count > _MOST_AT_ONCE:
+        raise BadRequest(f"at most {_MOST_AT_ONCE} items are added at once")
 
 
 def _is_ours(conversation_id: str) -> bool:
@@ -209,36 +338,41 @@ def _own_ids(scope: TenantScope) -> Group:
     return Group("own id", (owner_of(scope),))
 
 
-def _messages(conversation_id: str) -> Group:
+def _items(conversation_id: str) -> Group:
     return Group("message", (conversation_id,))
 
 
-def _beginning(scope: TenantScope, head: Conversation, *, messages: int = 0) -> list[StoreChange]:
-    changes: list[StoreChange] = [
-        Put(_heads(scope), head.id, _head_body(head, messages=messages, updated=head.updated))
-    ]
+def _beginning(scope: TenantScope, head: Conversation) -> list[StoreChange]:
+    changes: list[StoreChange] = [_put_head(scope, head, 0)]
     if head.own_id is not None:
         changes.append(Put(_own_ids(scope), head.own_id, {"conversation": head.id}))
     return changes
 
 
-def _appended(conversation_id: str, message: Message) -> Put:
-    body = {"role": message.role, "content": message.content, "created": message.created}
-    return Put(_messages(conversation_id), message.id, body)
+def _added(conversation_id: str, item: Item) -> Put:
+    return Put(_items(conversation_id), item.id, item_body(item))
 
 
-def _head_body(head: Conversation, *, messages: int, updated: float) -> dict[str, object]:
-    return {"own_id": head.own_id, "created": head.created, "updated": updated, "messages": messages}
+def _put_head(scope: TenantScope, head: Conversation, revision: int) -> Put:
+    body = {
+        "own_id": head.own_id,
+        "created": head.created,
+        "updated": head.updated,
+        "messages": head.messages,
+        "metadata": dict(head.metadata),
+    }
+    return Put(_heads(scope), head.id, body, revision)
 
 
 def _conversation(record: Record) -> Conversation:
     body = members(record.body)
     own_id = None if body.get("own_id") is None else text(body, "own_id")
+    metadata = members(body.get("metadata", {}))
     return Conversation(
-        record.id, own_id, number(body, "created"), number(body, "updated"), int(number(body, "messages"))
+        record.id,
+        own_id,
+        number(body, "created"),
+        number(body, "updated"),
+        int(number(body, "messages")),
+        {name: text(metadata, name) for name in metadata},
     )
-
-
-def _message(record: Record) -> Message:
-    body = members(record.body)
-    return Message(record.id, text(body, "role"), text(body, "content"), number(body, "created"))

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
+import orjson
+
 from partywall.errors import BadRequest, PayloadTooLarge, StoreUnavailable
 from partywall.stores.walls import authorise
 from partywall.tenancy import TenantScope
@@ -21,6 +23,8 @@ __all__ = [
     "ATTEMPTS",
     "Clock",
     "Page",
+    "check_json",
+    "check_metadata",
     "check_page_size",
     "check_text",
     "check_word",
@@ -37,6 +41,9 @@ Clock = Callable[[], float]
 
 _LONGEST_WORD_BYTES: Final = 256
 _LARGEST_PAGE: Final = 100
+_MOST_METADATA: Final = 16
+_LONGEST_METADATA_NAME: Final = 64
+_LONGEST_METADATA_VALUE: Final = 512
 _LONGEST_PAUSE_SECONDS: Final = 0.01
 ATTEMPTS: Final = 30
 """How often a change is tried when others get in front of it."""
@@ -90,6 +97,48 @@ def check_text(
     if size > largest_bytes:
         raise too_large(f"{what} has {size} bytes; at most {largest_bytes} are kept")
     return value
+
+
+def check_json(value: object, what: str) -> bytes:
+    """JSON of the caller's that is the same when it is read back; returns it as it is written.
+
+    Raises:
+        BadRequest: it is none, or JSON would change it.
+    """
+    try:
+        written = orjson.dumps(value)
+        same = orjson.loads(written) == value
+    except (TypeError, ValueError) as error:
+        raise BadRequest(f"{what} must be JSON: {error}") from error
+    if not same:
+        raise BadRequest(f"{what} would be changed by JSON, and can't be kept as given")
+    return written
+
+
+def check_metadata(metadata: object) -> dict[str, str]:
+    """A caller's own notes about an object, bounded as OpenAI's are: 16, names of 64 and values of 512 characters.
+
+    Raises:
+        BadRequest: they are none.
+    """
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping) or len(metadata) > _MOST_METADATA:
+        raise BadRequest(f"metadata are at most {_MOST_METADATA} names with their values")
+    for name, value in metadata.items():
+        if type(name) is not str or not 1 <= len(name) <= _LONGEST_METADATA_NAME or not _is_unicode(name):
+            raise BadRequest(f"a name in metadata has 1 to {_LONGEST_METADATA_NAME} characters")
+        if type(value) is not str or len(value) > _LONGEST_METADATA_VALUE or not _is_unicode(value):
+            raise BadRequest(f"a value in metadata is a text of at most {_LONGEST_METADATA_VALUE} characters")
+    return dict(metadata)
+
+
+def _is_unicode(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def check_page_size(limit: int) -> int:

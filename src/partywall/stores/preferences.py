@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import orjson
-
 from partywall.errors import BadRequest, Conflict
 from partywall.stores.collection import Collection, Drop, Group, Put
-from partywall.stores.fields import ATTEMPTS, check_word, members, owner_of, pause
+from partywall.stores.fields import ATTEMPTS, check_json, check_word, members, owner_of, pause
 from partywall.tenancy import TenantScope
 
 __all__ = ["Preferences"]
@@ -42,7 +40,7 @@ class Preferences:
             Conflict: too many others write at the same time.
         """
         check_word(name, "a setting's name")
-        _check_value(value)
+        check_json(value, "a setting")
         await self._change(scope, name, value, removed=False)
 
     async def remove(self, scope: TenantScope, name: str) -> None:
@@ -75,12 +73,3 @@ class Preferences:
                 return
             await pause()
         raise Conflict(f"the preferences of a user of `{scope.tenant}` change too fast")
-
-
-def _check_value(value: object) -> None:
-    try:
-        same = orjson.loads(orjson.dumps(value)) == value
-    except (TypeError, ValueError) as error:
-        raise BadRequest(f"a setting is JSON: {error}") from error
-    if not same:
-        raise BadRequest("a setting that JSON would change can't be kept as it is")

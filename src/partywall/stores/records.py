@@ -41,6 +41,8 @@ class Record:
     revision: int
     body: object
     """JSON."""
+    tenant: TenantId
+    """Whose it is, by its own word. The walls have held it against the caller's; whoever uses it may do so again."""
 
 
 def encode(home: Home, record_id: str, body: object) -> bytes:
@@ -74,4 +76,4 @@ def decode(data: bytes) -> tuple[Home, Record]:
     if type(revision) is not int:
         raise ValueError("its revision is no number")
     home = Home(TenantId(tenant), store, purpose, bytes.fromhex(group), bytes.fromhex(key), revision)
-    return home, Record(record_id, revision, body)
+    return home, Record(record_id, revision, body, home.tenant)

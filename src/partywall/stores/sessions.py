@@ -82,4 +82,5 @@ class Sessions:
 
     async def end_all(self, scope: TenantScope) -> None:
         """End every session of the scope's tenant, all users' at once. Whoever may do so is for policy to say."""
-        await self._records.commit(scope, [DropGroup(_ALL)])
+        if await self._records.count(scope):  # where nothing was ever stored, ending it would make a key and a file
+            await self._records.commit(scope, [DropGroup(_ALL)])

@@ -17,7 +17,7 @@ from partywall.keys import StoreKeys, TenantStoreKeys
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
 from partywall.stores.backends.base import Backend, Partition, Reseal, Row
 from partywall.stores.records import Home, Record, decode
-from partywall.tenancy import TenantScope
+from partywall.tenancy import TenantId, TenantScope
 
 __all__ = ["RECORD", "Cryptography", "Placement", "Verification", "Walls", "authorise", "place", "place_of"]
 
@@ -50,6 +50,10 @@ class Placement:
     def partition(self, scope: TenantScope) -> Partition:
         """The rows of the scope's tenant."""
         return self._backend.partition(authorise(scope).tenant, self._store)
+
+    async def size_for_operators(self, tenant: TenantId) -> int:
+        """How many rows a tenant has. Asked for without a scope, since it is a number and on nobody's behalf."""
+        return await self._backend.partition(tenant, self._store).count()
 
 
 class Cryptography:
@@ -107,6 +111,10 @@ class Verification:
     def accepts(self, home: Home, said: Home) -> bool:
         """Whether a record found at `home` says that it belongs there."""
         return said == home
+
+    def in_namespace(self, own: str, said: str) -> bool:
+        """Whether a piece of a document says that it belongs to the namespace whose tenant is asking."""
+        return said == own
 
 
 class Walls(NamedTuple):

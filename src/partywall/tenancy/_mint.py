@@ -1,6 +1,7 @@
 """The only door to a `TenantScope`.
 
-`mint` is for the room that has just verified a credential (`identity`), and for `partywall.testing`. An import contract
+`mint` is for the room that has just verified a credential, or recorded what an operator does (`identity`), and for
+`partywall.testing`. An import contract
 and a test over the syntax tree hold every other module away from it.
 """
 

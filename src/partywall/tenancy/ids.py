@@ -19,7 +19,7 @@ UserId = NewType("UserId", str)
 Role = NewType("Role", str)
 CredentialId = NewType("CredentialId", str)
 """Names a credential without being one: `key:` and the first 12 hex digits of its SHA-256, or `jwt:` and its `jti` (the
-same 12 digits when it has none that prints)."""
+same 12 digits when it has none that prints), or `operator:` and who that is."""
 
 TENANT_ID_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
 _MATCH = re.compile(TENANT_ID_PATTERN, re.ASCII).fullmatch

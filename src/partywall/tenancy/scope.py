@@ -23,6 +23,7 @@ class CredentialKind(StrEnum):
     API_KEY = "api_key"
     JWT = "jwt"
     OPERATOR = "operator"
+    """By nobody's credential: an operator acts on the tenant, and a record of the tenant's says so."""
 
 
 _MINT_TOKEN: Final = object()

@@ -114,6 +114,14 @@ class View:
         """What `follow` is made of, for callers with a loop of their own. It starts at this moment."""
         return Follower(self, verdict, patience_seconds)
 
+    def last_time(self) -> float | None:
+        """When the newest decision of this view began, in seconds of the Unix epoch, unopened and unchecked.
+
+        Raises:
+            TrailUnavailable: a file of this view can't be read.
+        """
+        return max((time for shelf in self.shelves() if (time := shelf.last_time()) is not None), default=None)
+
     def shelves(self) -> list[Shelf]:
         """The files of this view as they are now."""
         return [Shelf(self._placement, tenant, self._on_alarm, self._opener) for tenant in self._whose()]

@@ -69,7 +69,8 @@ class DecisionRecord:
     tokens_out: int | None = None
     latency_ms: float | None = None
     outcome: str | None = None
-    """How it ended: `completed`, `refused`, `client_gone`, `upstream_failed`. None while it runs or if it never did."""
+    """How it ended: `completed`, `refused`, `client_gone`, `upstream_failed`, or `failed` for what an operator did.
+    None while it runs or if it never did."""
     streamed: bool = False
 
     admitted_policies: tuple[PolicyResult, ...] | None = field(default=None, init=False, compare=False, repr=False)

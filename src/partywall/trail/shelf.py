@@ -135,6 +135,11 @@ class Shelf:
         rows = self._select(_LAST, ())
         return rows[0].seq if rows else 0
 
+    def last_time(self) -> float | None:
+        """When the newest row's decision began, as its column says; None when there is none. Raises as `scan` does."""
+        rows = self._select(_LAST, ())
+        return rows[0].time if rows else None
+
     def checked(self, rows: list[Row]) -> Iterator[DecisionRecord]:
         """The rows that belong here, as records; an alarm for each of the others."""
         for row in rows:

@@ -16,3 +16,6 @@ class Api(StrEnum):
     RESPONSES = "responses"
     MESSAGES = "messages"
     MODELS = "models"
+    CONVERSATIONS = "conversations"
+    FILES = "files"
+    VECTOR_STORES = "vector_stores"

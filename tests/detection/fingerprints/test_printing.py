@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.detection.support import disguised, prose
 
 from partywall.detection.fingerprints import CAUGHT, Printer
 from partywall.detection.fingerprints.winnowing import WINDOW, chosen
 from partywall.detection.grams import LONG, SHORT, Grams
 from partywall.detection.normal import codes_of, normalised, places_of
-from tests.detection.support import disguised, prose
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
 texts = st.one_of(st.text(max_size=60), st.text(alphabet="aB1 \u200b\u00df\ufdfa\u0130\uff21e\u0301.", max_size=60))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 import pytest
-
-from partywall.detection.pii import Detector
 from tests.detection.pii.labelled import Score, read, scores
+
+from partywall.detection.pii import BUILT_IN, Detector, Entity
 
 FAMILIES = ("card", "email", "iban", "medical", "national_id", "network", "phone", "secret")
 LABELS = read()
@@ -46,8 +46,6 @@ def test_no_entity_falls_under_its_floor(measured: dict[str, Score]) -> None:
 
 def test_blind_to_its_patterns_a_detector_would_fail_here() -> None:
     """The measure can fail: without checks, look-alikes are found."""
-    from partywall.detection.pii import BUILT_IN, Entity
-
     unchecked = Detector([Entity(each.name, each.family, each.pattern, len) for each in BUILT_IN])
     found = scores(unchecked, LABELS)
     precision: dict[str, list[float]] = defaultdict(list)

@@ -7,16 +7,34 @@ import string
 from importlib import import_module
 
 import pytest
+from tests.detection.pii.labelled import LABELLED, read
+from tests.detection.pii.labelling import make
 
 from partywall.detection.pii.national import NATIONAL
-from tests.detection.pii.labelled import LABELLED, read
 
 ORACLES = {
-    "be_nn": "be.nn", "br_cpf": "br.cpf", "ca_sin": "ca.sin", "ch_ahv": "ch.ssn", "cl_rut": "cl.rut", "cn_ric": "cn.ric",
-    "de_idnr": "de.idnr", "es_dni": "es.dni", "fi_hetu": "fi.hetu", "fr_nir": "fr.nir", "gb_nhs": "gb.nhs",
-    "in_aadhaar": "in_.aadhaar", "it_cf": "it.codicefiscale", "kr_rrn": "kr.rrn", "mx_curp": "mx.curp", "nl_bsn": "nl.bsn",
-    "no_fnr": "no.fodselsnummer", "pl_pesel": "pl.pesel", "se_pnr": "se.personnummer", "us_ssn": "us.ssn", "za_id": "za.idnr",
-}  # fmt: skip
+    "be_nn": "be.nn",
+    "br_cpf": "br.cpf",
+    "ca_sin": "ca.sin",
+    "ch_ahv": "ch.ssn",
+    "cl_rut": "cl.rut",
+    "cn_ric": "cn.ric",
+    "de_idnr": "de.idnr",
+    "es_dni": "es.dni",
+    "fi_hetu": "fi.hetu",
+    "fr_nir": "fr.nir",
+    "gb_nhs": "gb.nhs",
+    "in_aadhaar": "in_.aadhaar",
+    "it_cf": "it.codicefiscale",
+    "kr_rrn": "kr.rrn",
+    "mx_curp": "mx.curp",
+    "nl_bsn": "nl.bsn",
+    "no_fnr": "no.fodselsnummer",
+    "pl_pesel": "pl.pesel",
+    "se_pnr": "se.personnummer",
+    "us_ssn": "us.ssn",
+    "za_id": "za.idnr",
+}
 _BOTH = ("cn_ric", "cl_rut", "fi_hetu")
 """Their check character may be a digit or a letter."""
 CHECKS = {name: check for name, _, check in NATIONAL}
@@ -33,7 +51,7 @@ def test_there_are_enough_countries() -> None:
 
 @pytest.mark.parametrize("name", sorted(ORACLES))
 def test_we_agree_on_numbers_with_a_changed_digit(name: str) -> None:
-    """Of what we take, the other takes nearly all (it also knows the day, or a place of birth); and the reverse for check digits."""
+    """Nearly: the other also knows some days and places of birth that we don't."""
     rng, is_valid = random.Random(7), import_module(f"stdnum.{ORACLES[name]}").is_valid
     ours = theirs = both = 0
     for value in VALID[name] * 12:
@@ -66,7 +84,7 @@ def _passes(name: str, value: str) -> bool:
 
 
 def test_the_set_is_what_its_maker_makes() -> None:
-    from tests.detection.pii import labelled  # here, since making it needs `python-stdnum`
-
-    made = [label._asdict() for label in labelled.make()]
-    assert made == [label._asdict() for label in read()], f"run `python -m tests.detection.pii.labelled` ({LABELLED.name})"
+    made = [label._asdict() for label in make()]
+    assert made == [label._asdict() for label in read()], (
+        f"run `python -m tests.detection.pii.labelling` ({LABELLED.name})"
+    )

@@ -8,10 +8,10 @@ import pytest
 import re2
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.detection.pii.labelled import read
 
 from partywall.detection.pii import BUILT_IN, Entity
 from partywall.detection.pii.prefixes import UnreadablePattern, begun, shortest
-from tests.detection.pii.labelled import read
 
 OTHERS = [r"(?i)a(?:bc|de){2,3}f?", r"x.*y+?z", r"(?s:a.b)|[^\dq]{3}", r"a{0}b", r"(?P<n>k)\.\w\s\D", r"(?i:é)[à-ü]+"]
 
@@ -46,7 +46,21 @@ def test_what_leads_nowhere_is_no_beginning() -> None:
 
 
 @pytest.mark.parametrize(
-    "pattern", [r"\pL+", r"[[:alpha:]]", r"[a[:digit:]]", r"a(?=b)", r"(?<!a)b", r"(a)\1", r"\Qa\E", r"a\Z", "(", "a**", "(?>a)", "a++"]
+    "pattern",
+    [
+        r"\pL+",
+        r"[[:alpha:]]",
+        r"[a[:digit:]]",
+        r"a(?=b)",
+        r"(?<!a)b",
+        r"(a)\1",
+        r"\Qa\E",
+        r"a\Z",
+        "(",
+        "a**",
+        "(?>a)",
+        "a++",
+    ],
 )
 def test_what_both_do_not_read_alike_is_refused(pattern: str) -> None:
     with pytest.raises(UnreadablePattern):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partywall.errors import PartywallError
-from partywall.gateway.wire import WIRES, Api, Wire
+from partywall.gateway.wire import WIRES, Api, Passage, Wire
 from partywall.gateway.wire.shapes import JsonObject
 
 _WITH_TOOLS = (Api.CHAT, Api.RESPONSES, Api.MESSAGES)
@@ -29,7 +29,8 @@ _KEYS = _words(
     allowed_tools server_label mcp_server_name mcp_servers tool definition tool_changes metadata store container skills
     id role choices delta tool_calls index arguments finish_reason message output item response output_index
     content_block usage prompt_tokens input_tokens cache_salt tenant prompt_cache_options prompt_cache_retention audio
-    voice background_options background web_search_options Name toolset_name server_name file_id"""
+    voice background_options background web_search_options Name toolset_name server_name file_id system prompt
+    instructions suffix chat_template_kwargs truncation text"""
 )
 _WORDS = _words(
     """function custom tool namespace mcp mcp_toolset auto any required none allowed_tools tool_addition compaction
@@ -60,6 +61,16 @@ def test_every_question_about_a_request(wire: Wire, body: JsonObject) -> None:
     for ask in (wire.requested_tools, wire.forced_tool, wire.tenant_hints, wire.strip_request):
         with contextlib.suppress(PartywallError):
             ask(copy.deepcopy(body))
+
+
+@_WIRES
+@_SOME
+@given(body=_OBJECTS)
+def test_whatever_is_put_into_a_request(wire: Wire, body: JsonObject) -> None:
+    with contextlib.suppress(PartywallError):
+        wire.put_context(body, [Passage("a document", "of one line")])
+    with contextlib.suppress(PartywallError):
+        wire.put_instructions(body, ["come first"])
 
 
 @_TOOL_WIRES

@@ -58,7 +58,9 @@ def test_everything_else_passes_untouched(wire: Wire) -> None:
     assert body == before
 
 
-@pytest.mark.parametrize("key", ["User", "METADATA", "Store", "Prompt_Cache_Options", "Previous_Response_ID", "Audio"])
+@pytest.mark.parametrize(
+    "key", ["User", "METADATA", "Store", "Prompt_Cache_Options", "Previous_Response_ID", "Audio", "Instructions"]
+)
 def test_fields_that_we_set_or_refuse_have_no_second_spelling_either(key: str) -> None:
     with pytest.raises(BadRequest, match="lower case"):
         WIRES[Api.CHAT].check_request({"model": "m", key: "beta"})

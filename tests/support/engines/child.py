@@ -22,7 +22,15 @@ _PATIENCE_SECONDS = 30.0
 class Child:
     """A running command. Its output goes to `log`."""
 
-    def __init__(self, command: Sequence[str | Path], log: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        log: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        user: int | None = None,
+    ) -> None:
+        """`user` is the uid it runs under; by default ours."""
         self.log = log
         self._keeper = subprocess.Popen(
             ["/bin/sh", "-c", _KEEPER, "sh", *map(str, command)],
@@ -30,6 +38,9 @@ class Child:
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, **(environment or {}), "CHILD_LOG": str(log)},
+            user=user,
+            group=user,
+            extra_groups=None if user is None else [],
         )
         assert self._keeper.stdout is not None
         self.pid = int(self._keeper.stdout.readline())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -14,6 +15,7 @@ __all__ = ["Manner", "Proxy"]
 
 _CHUNK = 1 << 16
 _DRIP_SECONDS = 0.1
+_DELAY_SECONDS = 0.0005
 
 
 class Manner(Enum):
@@ -27,6 +29,8 @@ class Manner(Enum):
     """It takes everything and passes nothing on."""
     DRIP = auto()
     """Answers come byte by byte, so that no time-out of a socket ever fires."""
+    DELAY = auto()
+    """Both ways, each piece after a moment of its own."""
     CUT = auto()
     """The engine gets the request; instead of the answer, the connection ends."""
 
@@ -95,24 +99,30 @@ class Proxy:
 
     async def _stop(self) -> None:
         await self._behave(Manner.REFUSE)
+        # What was accepted just now must begin first: cancelled before, it would leave its socket open.
+        for _ in range(3):
+            await asyncio.sleep(0)
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
+        except BaseException as error:
             writer.transport.abort()
             self._open.discard(writer)
-            return
+            if isinstance(error, OSError):
+                return
+            raise
         self._open.add(back)
         try:
             await asyncio.gather(
-                self._pump(reader, back, lambda: self._manner is Manner.SILENT),
-                self._pump(there, writer, lambda: self._manner in {Manner.SILENT, Manner.DRIP, Manner.CUT}),
+                self._pump(reader, back, lambda: self._manner in {Manner.SILENT, Manner.DELAY}),
+                self._pump(there, writer, lambda: self._manner is not Manner.PASS),
             )
         finally:
             for each in (writer, back):
@@ -135,6 +145,8 @@ class Proxy:
         """What is left to write once the manners are better."""
         while self._manner is Manner.SILENT:
             await self._changed.wait()
+        if self._manner is Manner.DELAY:
+            await asyncio.sleep(random.expovariate(1 / _DELAY_SECONDS))
         if self._manner is Manner.CUT:
             writer.transport.abort()
             return b""

@@ -29,12 +29,13 @@ def chosen(hashes: Hashes) -> NDArray[np.int64]:
     """The places of the runs that are the least of some window. Of equals in a window all are chosen."""
     if len(hashes) < WINDOW:
         return _NOTHING
-    # The upper half orders as well, and processors compare many of those at once. Equals are all chosen, so none is lost.
+    # The upper half orders as well, and processors compare more of those at once. Equals are all chosen.
     order = (hashes >> _HALF).astype(np.uint32)
     least = np.zeros(len(order) + WINDOW - 1, np.uint32)
     least[WINDOW - 1 : len(order)] = _sliding(np.minimum, order)
     # A run is the least of some window if the greatest of the leasts around it is its own.
-    return (_sliding(np.maximum, least) == order).nonzero()[0]
+    places: NDArray[np.int64] = (_sliding(np.maximum, least) == order).nonzero()[0]
+    return places
 
 
 def _sliding(extreme: np.ufunc, values: _Order) -> _Order:

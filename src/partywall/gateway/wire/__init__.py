@@ -8,6 +8,8 @@ from typing import Final
 
 from partywall.gateway.wire.base import Wire
 from partywall.gateway.wire.chat import ChatWire
+from partywall.gateway.wire.completions import CompletionsWire
+from partywall.gateway.wire.material import Passage
 from partywall.gateway.wire.messages import MessagesWire
 from partywall.gateway.wire.openai_family import OpenAIWire
 from partywall.gateway.wire.responses import ResponsesWire
@@ -22,6 +24,7 @@ __all__ = [
     "WIRES",
     "Api",
     "JsonObject",
+    "Passage",
     "SseEvent",
     "SseSplitter",
     "Step",
@@ -33,11 +36,14 @@ __all__ = [
 WIRES: Final[Mapping[Api, Wire]] = MappingProxyType(
     {
         Api.CHAT: ChatWire(),
-        Api.COMPLETIONS: OpenAIWire(Api.COMPLETIONS),
+        Api.COMPLETIONS: CompletionsWire(),
         Api.EMBEDDINGS: OpenAIWire(Api.EMBEDDINGS),
         Api.RESPONSES: ResponsesWire(),
         Api.MESSAGES: MessagesWire(),
         Api.MODELS: OpenAIWire(Api.MODELS),
+        Api.CONVERSATIONS: OpenAIWire(Api.CONVERSATIONS),
+        Api.FILES: OpenAIWire(Api.FILES),
+        Api.VECTOR_STORES: OpenAIWire(Api.VECTOR_STORES),
     }
 )
 """The wire of each API."""

@@ -3,18 +3,20 @@
 Promises: pure functions over parsed JSON, one object per API for all tenants, no state. Whatever the JSON, what is
 raised is a `PartywallError`. Nothing outside the named fields is touched.
 
-The order in which a pipeline uses one: `check_request`, `tenant_hints`, `strip_request`, `filter_tools`; then, for the
-answer, `tool_names_in_answer` or a `watch`, and `usage`.
+The order in which a pipeline uses one: `check_request`, `tenant_hints`, `strip_request`, `filter_tools`, `put_context`,
+`put_instructions`; then, for the answer, `tool_names_in_answer` or a `watch`, and `usage`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Final
 
 from partywall.errors import PartywallError, ToolDenied
 from partywall.gateway.wire import strip
+from partywall.gateway.wire.instructions import clear_the_way, joined
+from partywall.gateway.wire.material import Passage, as_material
 from partywall.gateway.wire.refusals import Header
 from partywall.gateway.wire.shapes import MAX_NAME_CHARS, JsonObject, Usage, is_name, malformed
 from partywall.gateway.wire.strip_list import DOCUMENTED
@@ -31,12 +33,15 @@ _READ_BY_US: Final = frozenset(
         "audio",
         "background",
         "background_options",
+        "chat_template_args",
+        "chat_template_kwargs",
         "container",
         "conversation",
         "function_call",
         "functions",
         "inference_geo",
         "input",
+        "instructions",
         "mcp_servers",
         "messages",
         "metadata",
@@ -48,6 +53,7 @@ _READ_BY_US: Final = frozenset(
         "prompt_cache_retention",
         "store",
         "stream",
+        "suffix",
         "system",
         "thread",
         "tool_choice",
@@ -75,6 +81,9 @@ class Wire(ABC):
     """One API."""
 
     __slots__ = ("_documented", "api")
+
+    takes_instructions: ClassVar[bool] = False
+    """Whether the API has a place for instructions. Where it hasn't, nothing is generated from words."""
 
     def __init__(self, api: Api) -> None:
         self.api = api
@@ -160,6 +169,34 @@ class Wire(ABC):
             return []
         return strip.tenant_hints(self.api, body)
 
+    def put_context(self, body: JsonObject, items: Sequence[Passage]) -> None:
+        """Put retrieved passages beside the user's last words, in their order, as material (`material`).
+
+        The top level of `body` is changed; what is nested is replaced, never altered.
+
+        Raises:
+            BadRequest: the API has no roles, so that nothing would tell passages from instructions; or the request has
+                a shape that isn't documented.
+        """
+        if items:
+            self._put_material(body, as_material(items))
+
+    def put_instructions(self, body: JsonObject, parts: Sequence[str]) -> list[str]:
+        """Put `parts`, in their order, before everything of the client's; the last thing done to a request.
+
+        Returns the names of what was taken out because it would have come before them, for the record. The top level of
+        `body` is changed; what is nested is replaced, never altered.
+
+        Raises:
+            BadRequest: the request has a shape in which nobody can tell what would come first, or the API has no place
+                for instructions.
+            ValueError: there are none, or one is empty.
+        """
+        text = joined(parts)
+        taken = clear_the_way(self.api, body)
+        self._put_first(body, text)
+        return taken
+
     # -- The answer ---
 
     def tool_names_in_answer(self, answer: JsonObject) -> list[str]:  # noqa: ARG002  # an API without tools
@@ -197,6 +234,14 @@ class Wire(ABC):
     def _shelves(self, body: JsonObject) -> list[Shelf]:  # noqa: ARG002  # an API without tools
         """Every list in `body` that offers tools."""
         return []
+
+    def _put_first(self, body: JsonObject, text: str) -> None:  # noqa: ARG002  # an API without a place for it
+        """Put the instructions where nothing comes before them."""
+        raise malformed("this API has no place for the platform's instructions")
+
+    def _put_material(self, body: JsonObject, text: str) -> None:  # noqa: ARG002  # an API without a place for it
+        """Put what was retrieved beside the user's last words."""
+        raise malformed("this API has no place for retrieved passages")
 
     def _choice(self, body: JsonObject) -> Choice:
         """What `body` demands of the model's tools."""

@@ -2,6 +2,9 @@
 
 Tools are offered in `tools`, in the older `functions`, in the `tools` of a single message (an extension of SGLang), and
 by fields that switch a search on.
+
+Instructions are the first system message, and one with those that the client put at the beginning: some chat templates
+take the first system message only, some the last only, and some refuse a second.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from collections.abc import Callable
 from typing import Final
 
 from partywall.gateway.wire.chat_calls import ChatCalls, names_called, pieces_of_names
+from partywall.gateway.wire.instructions import turns_of
+from partywall.gateway.wire.material import beside_question
 from partywall.gateway.wire.openai_family import OpenAIWire
 from partywall.gateway.wire.shapes import JsonObject, malformed, objects
 from partywall.gateway.wire.tool_choice import Choice, read_choice, read_function_call
@@ -32,6 +37,7 @@ class ChatWire(OpenAIWire):
     """`/v1/chat/completions`."""
 
     __slots__ = ()
+    takes_instructions = True
 
     def __init__(self) -> None:
         super().__init__(Api.CHAT)
@@ -72,6 +78,18 @@ class ChatWire(OpenAIWire):
                 shelves += shelf_at(message, "tools", "messages.tools")
         return shelves
 
+    def _put_first(self, body: JsonObject, text: str) -> None:
+        messages = turns_of(Api.CHAT, body, "messages")
+        behind, content = 0, _Content(text)
+        while behind < len(messages) and _is_plain_system(messages[behind]):
+            content.add(messages[behind]["content"])
+            behind += 1
+        body["messages"] = [{"role": "system", "content": content.value}, *messages[behind:]]
+
+    def _put_material(self, body: JsonObject, text: str) -> None:
+        messages = turns_of(Api.CHAT, body, "messages")
+        body["messages"] = beside_question(messages, text, {"type": "text", "text": text})
+
     def _choice(self, body: JsonObject) -> Choice:
         choice = read_choice(body)
         if "function_call" not in body:
@@ -80,6 +98,38 @@ class ChatWire(OpenAIWire):
         if choice.forced is not None and older.forced is not None and choice.forced != older.forced:
             raise malformed("`tool_choice` and `function_call` can't force two tools")
         return Choice(choice.must_call or older.must_call, choice.forced or older.forced)
+
+
+class _Content:
+    """The content of one message: a text, or a list of parts as soon as one of the client's is."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, text: str) -> None:
+        self.value: str | list[object] = text
+
+    def add(self, more: object) -> None:
+        if isinstance(more, list) or isinstance(self.value, list):
+            self.value = _as_parts(self.value) + _as_parts(more)
+        elif more:
+            self.value = f"{self.value}\n\n{more}"
+
+
+def _as_parts(content: object) -> list[object]:
+    if isinstance(content, list):
+        return content
+    return [{"type": "text", "text": content}] if content else []
+
+
+def _is_plain_system(message: JsonObject) -> bool:
+    """Whether it is a system message of nothing but text."""
+    # Not `developer`: where the two differ, that would be a promotion.
+    if message.get("role") != "system" or len(message) != len(("role", "content")):
+        return False
+    content = message.get("content")
+    if isinstance(content, list):
+        return all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in content)
+    return isinstance(content, str)
 
 
 def _switched_on(body: JsonObject) -> dict[str, str]:

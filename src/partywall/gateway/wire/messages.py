@@ -2,6 +2,8 @@
 
 Tools are offered in `tools`, as whole servers in `mcp_servers`, and in the middle of a conversation by `tool_addition`
 blocks (also kept in `compaction` blocks). Calls are blocks of the content; a stream starts each with its whole name.
+
+Instructions are the first block of `system`; blocks of the client's follow as they are, with their `cache_control`.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import orjson
 from partywall.errors import PartywallError
 from partywall.gateway.wire import refusals
 from partywall.gateway.wire.base import Wire
+from partywall.gateway.wire.instructions import turns_of
+from partywall.gateway.wire.material import beside_question
 from partywall.gateway.wire.refusals import Header
 from partywall.gateway.wire.shapes import JsonObject, Usage, called_name, malformed, objects, token_count
 from partywall.gateway.wire.tool_filter import Shelf, shelf_at
@@ -29,6 +33,7 @@ class MessagesWire(Wire):
     """`/v1/messages`."""
 
     __slots__ = ()
+    takes_instructions = True
 
     def __init__(self) -> None:
         super().__init__(Api.MESSAGES)
@@ -75,6 +80,21 @@ class MessagesWire(Wire):
         if added:
             shelves.append(Shelf(added, "messages.tool_addition", _added_names, fixed=True))
         return shelves
+
+    def _put_first(self, body: JsonObject, text: str) -> None:
+        turns_of(Api.MESSAGES, body, "messages")
+        theirs = body.get("system")
+        if isinstance(theirs, str):
+            theirs = [{"type": "text", "text": theirs}] if theirs else []
+        elif theirs is None:
+            theirs = []
+        elif not isinstance(theirs, list) or len(objects(theirs)) != len(theirs):
+            raise malformed("`system` must be a text or a list of objects")
+        body["system"] = [{"type": "text", "text": text}, *theirs]
+
+    def _put_material(self, body: JsonObject, text: str) -> None:
+        messages = turns_of(Api.MESSAGES, body, "messages")
+        body["messages"] = beside_question(messages, text, {"type": "text", "text": text})
 
 
 def _added_tools(body: JsonObject) -> list[object]:

@@ -18,7 +18,7 @@ _DONE: Final = b"data: [DONE]\n\n"
 
 
 class OpenAIWire(Wire):
-    """An API of OpenAI's. By itself: Completions, Embeddings and Models, which have no tools."""
+    """An API of OpenAI's. By itself: Embeddings and Models, which have no tools."""
 
     __slots__ = ()
 

@@ -2,6 +2,8 @@
 
 Tools are offered in `tools`, and in the `tools` of input items (`additional_tools`, the output of a client's own tool
 search). Calls are items of the output; a stream announces each with its whole name before its arguments.
+
+Instructions are the beginning of `instructions`, which comes before every item of the input.
 """
 
 from __future__ import annotations
@@ -10,8 +12,10 @@ from typing import Final
 
 from partywall.errors import PartywallError
 from partywall.gateway.wire import refusals
+from partywall.gateway.wire.instructions import turns_of
+from partywall.gateway.wire.material import beside_question
 from partywall.gateway.wire.openai_family import OpenAIWire
-from partywall.gateway.wire.shapes import JsonObject, Usage, called_name, objects, token_count
+from partywall.gateway.wire.shapes import JsonObject, Usage, called_name, malformed, objects, token_count
 from partywall.gateway.wire.tool_filter import Shelf, shelf_at
 from partywall.gateway.wire.tool_names import builtin_name
 from partywall.gateway.wire.tool_watch import AnnouncedCalls, ToolWatch
@@ -48,6 +52,7 @@ class ResponsesWire(OpenAIWire):
     """`/v1/responses`."""
 
     __slots__ = ()
+    takes_instructions = True
 
     def __init__(self) -> None:
         super().__init__(Api.RESPONSES)
@@ -98,6 +103,22 @@ class ResponsesWire(OpenAIWire):
             if item.get("tools") is not None and item.get("type") != "mcp_list_tools":
                 shelves += shelf_at(item, "tools", "input.tools")
         return shelves
+
+    def _put_first(self, body: JsonObject, text: str) -> None:
+        theirs = body.get("instructions")
+        if theirs is not None and not isinstance(theirs, str):
+            raise malformed("`instructions` must be a text")
+        if not isinstance(body.get("input"), str | None):
+            turns_of(Api.RESPONSES, body, "input")
+        body["instructions"] = f"{text}\n\n{theirs}" if theirs else text
+
+    def _put_material(self, body: JsonObject, text: str) -> None:
+        said = body.get("input")
+        if said is None or isinstance(said, str):
+            body["input"] = f"{text}\n\n{said}" if said else text
+        else:
+            items = turns_of(Api.RESPONSES, body, "input")
+            body["input"] = beside_question(items, text, {"type": "input_text", "text": text})
 
 
 def _called(item: JsonObject) -> str | None:

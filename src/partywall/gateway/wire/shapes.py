@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple, TypeGuard
 
 from partywall.errors import BadRequest, ToolDenied
+from partywall.tenancy.names import squash
 
 __all__ = [
     "MAX_NAME_CHARS",
@@ -90,14 +91,6 @@ def more_than_text(entries: list[object]) -> list[object]:
             continue
         more.append(entry)
     return more
-
-
-def squash(key: str) -> str:
-    """`key` without case, `-` and `_`: `x-org-id`, `X_Org_ID` and `xOrgId` are one spelling of one thing.
-
-    `casefold`, because parsers that ignore case (Go's `encoding/json`) read the long s and the Kelvin sign as letters.
-    """
-    return key.casefold().replace("_", "").replace("-", "")
 
 
 def token_count(value: object) -> int:

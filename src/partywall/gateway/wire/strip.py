@@ -15,7 +15,7 @@ from partywall.gateway.wire.shapes import JsonObject, squash
 from partywall.gateway.wire.strip_list import DOCUMENTED, STRIP_LIST, STRIP_PREFIXES, TENANT_FIELDS
 from partywall.upstream.api import Api
 
-__all__ = ["MAX_REPORTED_CHARS", "strip_fields", "tenant_hints", "undocumented"]
+__all__ = ["MAX_REPORTED_CHARS", "reported", "strip_fields", "tenant_hints", "undocumented"]
 
 MAX_REPORTED_CHARS: Final = 128
 """Names and hints go into decision records; a client doesn't get to fill those."""
@@ -47,7 +47,7 @@ def strip_fields(api: Api, body: JsonObject, unknown: Iterable[str]) -> list[str
         name = squash(key)
         if name in STRIP_LIST or name.startswith(STRIP_PREFIXES):
             del body[key]
-            stripped.append(_reported(key))
+            stripped.append(reported(key))
     if api in _STORING or not _PARTLY_OURS.isdisjoint(body):
         stripped += _strip_metadata(body) + _strip_cache_settings(body) + _forbid_storing(api, body)
         stripped += _strip_template_arguments(body)
@@ -76,7 +76,7 @@ def _strip_metadata(body: JsonObject) -> list[str]:
     foreign = [key for key in metadata if squash(key).startswith(STRIP_PREFIXES) or key == "tags"]
     for key in foreign:
         del metadata[key]
-    return [f"metadata.{_reported(key)}" for key in foreign]
+    return [f"metadata.{reported(key)}" for key in foreign]
 
 
 def _strip_template_arguments(body: JsonObject) -> list[str]:
@@ -88,7 +88,7 @@ def _strip_template_arguments(body: JsonObject) -> list[str]:
     foreign = [key for key, value in arguments.items() if isinstance(value, (list, dict))]
     for key in foreign:
         del arguments[key]
-    return [f"chat_template_kwargs.{_reported(key)}" for key in foreign]
+    return [f"chat_template_kwargs.{reported(key)}" for key in foreign]
 
 
 def _strip_cache_settings(body: JsonObject) -> list[str]:
@@ -122,7 +122,7 @@ def _take_hints(holder: JsonObject, candidates: list[str]) -> list[str]:
     return [_as_hint(holder.pop(key)) for key in candidates if squash(key) in TENANT_FIELDS]
 
 
-def _reported(key: str) -> str:
+def reported(key: str) -> str:
     """`key` for the record: what follows a prefix of the list is the client's own choice."""
     return (key if key.isprintable() else ascii(key))[:MAX_REPORTED_CHARS]
 

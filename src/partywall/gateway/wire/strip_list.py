@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from partywall.gateway.wire.shapes import squash
+from partywall.tenancy.names import TENANT_FIELDS, squash
 from partywall.upstream.api import Api
 
 __all__ = ["DOCUMENTED", "STRIP_LIST", "STRIP_PREFIXES", "TENANT_FIELDS"]
@@ -127,12 +127,6 @@ STRIP_PREFIXES: Final = tuple(
 STRIP_LIST: Final = frozenset(squash(name) for name in _CACHE | _CREDENTIAL | _UPSTREAM | _SHARED_WORK)
 """The names that are removed, squashed; the same for every API, since engines and proxies translate between them."""
 
-TENANT_FIELDS: Final = frozenset(
-    squash(name)
-    for name in ("tenant", "tenant_id", "org_id", "organization", "organization_id", "x-org-id", "x-tenant-id")
-)
-"""Names under which clients say which tenant they are, squashed. They may agree with the credential; never choose."""
-
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -173,6 +167,9 @@ DOCUMENTED: Final[Mapping[Api, frozenset[str]]] = MappingProxyType(
             """
         ),
         Api.MODELS: frozenset(),
+        Api.CONVERSATIONS: _words("items metadata"),
+        Api.FILES: _words("expires_after file purpose"),
+        Api.VECTOR_STORES: _words("attributes chunking_strategy file_id file_ids filters metadata name query"),
     }
 )
 """Per API, the documented fields that aren't stripped by name: the fast path, since most requests have no others."""

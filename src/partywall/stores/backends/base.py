@@ -32,6 +32,7 @@ __all__ = [
     "check_limit",
     "check_name",
     "check_page",
+    "check_places",
 ]
 
 LONGEST_NAME_BYTES: Final = 64
@@ -106,6 +107,9 @@ class Partition(Protocol):
     async def get(self, group: bytes, key: bytes) -> Row | None:
         """The row, or None: for a row that isn't there, and for one of another partition, in the same way."""
 
+    async def get_many(self, places: Sequence[tuple[bytes, bytes]]) -> Sequence[Row | None]:
+        """As `get`, for each of these groups and keys, as they all were at one moment."""
+
     async def commit(self, changes: Sequence[Change]) -> bool:
         """Make all the changes, in order and at once; or none, and return False, if any of them fails.
 
@@ -163,6 +167,15 @@ def check_changes(changes: Sequence[Change]) -> None:
         check_name(change.group)
         if not isinstance(change, DeleteGroup):
             check_name(change.key)
+
+
+def check_places(places: Sequence[tuple[bytes, bytes]]) -> None:
+    """Refuse a look at places that are none, at none at all, and at too many at once."""
+    if not 1 <= len(places) <= LONGEST_PAGE:
+        raise ValueError(f"1 to {LONGEST_PAGE} rows are looked up at once")
+    for group, key in places:
+        check_name(group)
+        check_name(key)
 
 
 def check_page(group: bytes, after: bytes | None, limit: int) -> None:

@@ -16,7 +16,16 @@ from typing import Final, TypeVar
 
 from partywall.errors import StoreUnavailable
 from partywall.owned_files import check_file, check_folder, make_file, make_folder
-from partywall.stores.backends.base import Change, Row, Scan, check_changes, check_limit, check_name, check_page
+from partywall.stores.backends.base import (
+    Change,
+    Row,
+    Scan,
+    check_changes,
+    check_limit,
+    check_name,
+    check_page,
+    check_places,
+)
 from partywall.stores.backends.lanes import Lanes
 from partywall.stores.backends.sqlite_file import PartitionFile
 from partywall.tenancy import TenantId, parse_tenant_id
@@ -124,6 +133,13 @@ class SqlitePartition:
         check_name(group)
         check_name(key)
         return await self._backend.look(self._place, lambda file: file.get(group, key), None)
+
+    async def get_many(self, places: Sequence[tuple[bytes, bytes]]) -> Sequence[Row | None]:
+        """See `Partition.get_many`."""
+        places = tuple(places)
+        check_places(places)
+        nothing: list[Row | None] = [None] * len(places)
+        return await self._backend.look(self._place, lambda file: file.get_many(places), nothing)
 
     async def commit(self, changes: Sequence[Change]) -> bool:
         """See `Partition.commit`."""

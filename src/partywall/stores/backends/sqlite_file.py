@@ -107,6 +107,17 @@ class PartitionFile:
         found = self._connection.execute(_GET, (group, key)).fetchone()
         return None if found is None else Row._make(found)
 
+    def get_many(self, places: Sequence[tuple[bytes, bytes]]) -> list[Row | None]:
+        """See `Partition.get_many`. One transaction, so that nothing is seen half-changed."""
+        self._check()
+        run = self._connection.execute
+        run("BEGIN")
+        try:
+            found = [run(_GET, place).fetchone() for place in places]
+        finally:
+            run("ROLLBACK")
+        return [None if row is None else Row._make(row) for row in found]
+
     def page(self, group: bytes, *, after: bytes | None, limit: int, backwards: bool) -> list[Row] | None:
         """See `Partition.page`. One transaction, so that the place of `after` and what follows belong together."""
         self._check()

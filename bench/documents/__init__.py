@@ -1,0 +1,1 @@
+"""What retrieval costs, what a neighbour moves, and what ten thousand tenants need."""

