@@ -264,7 +264,12 @@ def _network(rng: random.Random) -> Iterator[_Found]:
         full = [f"{rng.randrange(65_536):x}" for _ in range(8)]
         yield "network", "ipv6", "", rng.choice((":".join(full), f"2001:db8::{full[0]}", f"fe80::{':'.join(full[:4])}"))
         mac = [f"{rng.randrange(256):02x}" for _ in range(6)]
-        yield "network", "mac", "", rng.choice((":".join(mac), "-".join(mac).upper()))
+        yield (
+            "network",
+            "mac",
+            "",
+            rng.choice((":".join(mac), "-".join(mac).upper(), f"{mac[0]}{mac[1]}.{mac[2]}{mac[3]}.{mac[4]}{mac[5]}")),
+        )
 
 
 def _until(rng: random.Random, make: _Make, accepts: Callable[[str], bool]) -> str:

@@ -36,7 +36,8 @@ def test_so_for_all_that_is_built_in(entity: Entity) -> None:
     matches = [match.group() for text in texts if (match := whole.search(text))]
     assert matches
     for match in matches[:10]:
-        assert all(beginning.fullmatch(match[:end]) for end in range(len(match) + 1))
+        text = match.decode()
+        assert all(beginning.fullmatch(text[:end].encode()) for end in range(len(text) + 1))
 
 
 def test_what_leads_nowhere_is_no_beginning() -> None:
