@@ -18,7 +18,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection as SqlConnection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -28,7 +28,7 @@ from partywall.stores.backends.postgres.connections import FAILURES, told
 from partywall.stores.backends.postgres.places import place_of
 from partywall.stores.backends.postgres.self_check import OWN_ROWS, POLICIES, PROBES, faults_of_server
 from partywall.stores.backends.postgres.settings import Strategy
-from partywall.stores.backends.postgres.statements import MAIN_SCHEMA, quoted
+from partywall.stores.backends.postgres.statements import MAIN_SCHEMA, VECTOR, Statements, quoted
 from partywall.tenancy import Secret, TenantId, parse_tenant_id
 
 __all__ = ["Owner"]
@@ -47,8 +47,8 @@ _GIVES_INHERITANCE: Final = 16
 class Owner:
     """The owner of the tables, at work. `serving_dsn` is read for the name of the serving role alone."""
 
-    def __init__(self, owner_dsn: Secret, serving_dsn: Secret) -> None:
-        """Check both connection strings.
+    def __init__(self, owner_dsn: Secret, serving_dsn: Secret, *, vectors: bool = False) -> None:
+        """Check both connection strings. With `vectors`, tables of vectors are made as well, which needs pgvector.
 
         Raises:
             ConfigError: one of them isn't whole, or they name different databases or the same role.
@@ -59,17 +59,20 @@ class Owner:
         self._dsn = owner_dsn
         self._main = owner.database
         self._serving = serving.user
+        self._vectors = vectors
 
     async def migrate(self) -> None:
         """Bring the common schema to the newest version, and repair what guards it.
 
         Raises:
-            ConfigError: the server is too old, or the serving role doesn't exist.
+            ConfigError: the server is too old or has no pgvector, or the serving role doesn't exist.
             StoreUnavailable: the server says no, or nothing.
         """
         async with self._at_work(self._main) as connection:
             await self._refuse_to_begin(connection)
             await _upgrade(connection, MAIN_SCHEMA, main=True)
+            if self._vectors:
+                await _make_vectors(connection, MAIN_SCHEMA)
             await _secure(connection, MAIN_SCHEMA, main=True)
             await self._grant(connection, MAIN_SCHEMA, self._serving)
             await _run(connection, f"GRANT SELECT ON {_PLACEMENTS} TO {_role(self._serving)}")
@@ -126,6 +129,8 @@ class Owner:
         schema = place_of(strategy, name).statements.schema
         await self._make_role(connection, name)
         await _upgrade(connection, schema, main=False)
+        if self._vectors:
+            await _make_vectors(connection, schema)
         await _secure(connection, schema, main=False)
         await self._grant(connection, schema, name)
 
@@ -154,6 +159,8 @@ class Owner:
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON {there}.rows, {there}.partitions TO {_role(role)}",
             f"GRANT SELECT ON {there}.alembic_version TO {_role(role)}",
         )
+        if await _has_vectors(connection, schema):
+            await _run(connection, f"GRANT SELECT, INSERT, DELETE ON {there}.vectors TO {_role(role)}")
 
     async def _make_database(self, name: str) -> None:
         """A database that nobody may enter but the serving role and its owner. No transaction can make one."""
@@ -163,7 +170,9 @@ class Owner:
             raise StoreUnavailable(f"the owner's work: {told(error)}") from error
         try:
             if await connection.fetchval("SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", name) is None:
-                await connection.execute(f"CREATE DATABASE {quoted(name)} TEMPLATE template0")
+                # Where pgvector isn't trusted, an administrator has it in `template1`, and only so it comes along.
+                template = "template1" if self._vectors else "template0"
+                await connection.execute(f"CREATE DATABASE {quoted(name)} TEMPLATE {template}")
             await connection.execute(f"REVOKE ALL ON DATABASE {quoted(name)} FROM PUBLIC")
             await connection.execute(f"GRANT CONNECT ON DATABASE {quoted(name)} TO {_role(self._serving)}")
         except FAILURES as error:
@@ -205,6 +214,19 @@ class Owner:
             await engine.dispose()
 
 
+_VECTORS: Final = """
+CREATE TABLE IF NOT EXISTS {schema}.vectors (
+    tenant text COLLATE "C" NOT NULL,
+    store text COLLATE "C" NOT NULL,
+    idx bytea NOT NULL,
+    grp bytea NOT NULL,
+    position bigint NOT NULL,
+    dimensions integer NOT NULL,
+    number integer NOT NULL,
+    embedding {type} NOT NULL,
+    PRIMARY KEY (tenant, store, idx, grp, number)
+)
+"""
 _PLACEMENTS: Final = f"{quoted(MAIN_SCHEMA)}.placements"
 
 
@@ -236,12 +258,49 @@ async def _upgrade(connection: AsyncConnection, schema: str, *, main: bool) -> N
     await connection.run_sync(upgrade)
 
 
+async def _make_vectors(connection: AsyncConnection, schema: str) -> None:
+    """The table of vectors, which isn't every server's: no version of the schema waits for it.
+
+    Raises:
+        ConfigError: the server has no pgvector, or has it where our statements don't look.
+    """
+    database = (await connection.exec_driver_sql("SELECT current_database()")).scalar_one()
+    known = "SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'vector'"
+    if (await connection.exec_driver_sql(known)).first() is None:
+        raise ConfigError(
+            "storage.vectors: this server has no pgvector; install it there (the extension is called `vector`), or say "
+            "`memory`"
+        )
+    try:
+        async with connection.begin_nested():
+            await connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public")
+    except DBAPIError as error:
+        raise ConfigError(
+            f"storage.vectors: making pgvector in the database `{database}`: {told(error)}; as an "
+            "administrator, CREATE EXTENSION vector SCHEMA public, there, and in template1 for databases to come"
+        ) from error
+    where = await connection.exec_driver_sql(
+        "SELECT extnamespace::regnamespace::text FROM pg_catalog.pg_extension WHERE extname = 'vector'"
+    )
+    if (found := where.scalar_one()) != "public":
+        raise ConfigError(
+            f"storage.vectors: pgvector is in the schema `{found}`, where our statements don't look; as its owner, "
+            "ALTER EXTENSION vector SET SCHEMA public"
+        )
+    await connection.exec_driver_sql(_VECTORS.format(schema=quoted(schema), type=VECTOR))
+
+
+async def _has_vectors(connection: AsyncConnection, schema: str) -> bool:
+    return bool((await connection.exec_driver_sql(Statements(schema).has_vectors, (schema,))).scalar_one())
+
+
 async def _secure(connection: AsyncConnection, schema: str, *, main: bool) -> None:
     """Row-level security, forced, with our two policies and no other.
 
     The owner may list who is placed where, so `placements` isn't forced; the serving role is held to it all the same.
     """
-    for table in ("rows", "partitions", *(["placements"] if main else [])):
+    vectors = ["vectors"] if await _has_vectors(connection, schema) else []
+    for table in ("rows", "partitions", *vectors, *(["placements"] if main else [])):
         name = f"{quoted(schema)}.{table}"
         forced = "NO FORCE" if table == "placements" else "FORCE"
         await connection.exec_driver_sql(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
@@ -267,6 +326,12 @@ async def _plant_probes(connection: AsyncConnection) -> None:
             "ON CONFLICT DO NOTHING",
             (probe,),
         )
+        if await _has_vectors(connection, MAIN_SCHEMA):
+            await connection.exec_driver_sql(
+                f"INSERT INTO {quoted(MAIN_SCHEMA)}.vectors VALUES ($1, 'probe', '\\x00', '\\x00', 1, 1, 1, '[1]') "
+                "ON CONFLICT DO NOTHING",
+                (probe,),
+            )
 
 
 async def _refuse_rows_elsewhere(connection: AsyncConnection, tenant: TenantId, strategy: Strategy) -> None:

@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-__all__ = ["COMMIT", "ENTER", "LAST_POSITION", "MAIN_SCHEMA", "ROLLBACK", "Statements", "begin", "quoted"]
+__all__ = [
+    "COMMIT",
+    "ENTER",
+    "LAST_POSITION",
+    "MAIN_SCHEMA",
+    "PRODUCT",
+    "ROLLBACK",
+    "VECTOR",
+    "Statements",
+    "begin",
+    "quoted",
+]
 
 MAIN_SCHEMA: Final = "partywall"
 LAST_POSITION: Final = 2**63 - 1
@@ -21,6 +32,10 @@ ENTER: Final = "SELECT set_config('partywall.tenant', $1, true), set_config('rol
 _IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII).fullmatch
 _OWN: Final = "tenant = $1 AND store = $2"
 _ROW: Final = "grp, key, revision, sealed"
+VECTOR: Final = "public.vector"
+"""pgvector's type. Its schema is said, so that nobody's search path chooses another one."""
+PRODUCT: Final = "OPERATOR(public.<#>)"
+"""The negative inner product."""
 
 
 def quoted(identifier: str) -> str:
@@ -107,6 +122,50 @@ class Statements:
     @cached_property
     def delete_group(self) -> str:
         return f"DELETE FROM {self._rows} WHERE {_OWN} AND grp = $3"
+
+    @cached_property
+    def _vectors(self) -> str:
+        return f"{quoted(self.schema)}.vectors"
+
+    @cached_property
+    def put_vector(self) -> str:
+        return (
+            f"INSERT INTO {self._vectors} (tenant, store, idx, grp, position, dimensions, number, embedding) "
+            f"VALUES ($1, $2, $3, $4, $5, $6, $7, $8::real[]::{VECTOR})"
+        )
+
+    @cached_property
+    def drop_vectors(self) -> str:
+        return f"DELETE FROM {self._vectors} WHERE {_OWN} AND idx = $3 AND grp = $4"
+
+    @cached_property
+    def drop_index(self) -> str:
+        return f"DELETE FROM {self._vectors} WHERE {_OWN} AND idx = $3"
+
+    @cached_property
+    def nearest(self) -> str:
+        """Every vector is compared: no neighbour, within the tenant or beyond, moves a result."""
+        return (
+            f"SELECT grp, number, -(embedding {PRODUCT} $4::real[]::{VECTOR}) AS score FROM {self._vectors} "
+            f"WHERE {_OWN} AND idx = $3 AND dimensions = $5 AND ($6::bytea[] IS NULL OR grp = ANY ($6)) "
+            "ORDER BY score DESC, position, number LIMIT $7"
+        )
+
+    @cached_property
+    def count_vectors(self) -> str:
+        return f"SELECT count(*) FROM {self._vectors} WHERE {_OWN}"
+
+    @cached_property
+    def delete_vectors(self) -> str:
+        return f"DELETE FROM {self._vectors} WHERE {_OWN}"
+
+    @property
+    def has_vectors(self) -> str:
+        """Whether there is a table of them; $1 is its schema. The catalogue is open to everybody."""
+        return (
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n "
+            "ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'vectors')"
+        )
 
     @cached_property
     def position(self) -> str:
