@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.support.engines.postgres import OWNER, PostgresServer, postgres_server
 
-from partywall.stores.backends.postgres.owner import Owner
+from partywall.stores.backends.postgres.owner import LARGE, Owner
 from partywall.stores.backends.postgres.settings import PostgresSettings, Strategy
 from partywall.tenancy import Secret, TenantId
 
@@ -33,9 +33,9 @@ _NOTE: Final = "postgres.dsn"
 """In a house's folder: which database is its own. Other processes read it there."""
 
 
-def owner_of(server: PostgresServer, database: str, *, vectors: bool = True) -> Owner:
+def owner_of(server: PostgresServer, database: str, *, vectors: bool = True, large: int = LARGE) -> Owner:
     """The owner of the tables in that database."""
-    return Owner(Secret(server.dsn(database, OWNER)), Secret(server.dsn(database)), vectors=vectors)
+    return Owner(Secret(server.dsn(database, OWNER)), Secret(server.dsn(database)), vectors=vectors, large=large)
 
 
 @cache

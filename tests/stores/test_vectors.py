@@ -7,10 +7,11 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.stores.houses import ALPHA, BETA, backend_in
 from tests.stores.memory_backend import MemoryPartition
-from tests.stores.places import POSTGRES, migrated_database, settings_for
+from tests.stores.places import POSTGRES, fresh_database, migrated_database, owner_of, settings_for
 from tests.support.engines.postgres import OWNER, postgres_server
 
 from partywall.errors import StoreUnavailable
@@ -187,6 +188,68 @@ def test_an_engine_finds_what_the_model_finds(tmp_path: Path, kind: str) -> None
             assert await part(ALPHA).count() == await model.count()
 
     on_each(tmp_path, kind, body)
+
+
+@pytest.mark.parametrize("strategy", [*Strategy], ids=lambda strategy: strategy.value)
+def test_a_large_index_has_a_graph_where_its_tenant_is_alone(strategy: Strategy) -> None:
+    """It finds what an exact search finds; a filter, and what the graph falls short of, is exact again."""
+    alone = strategy is not Strategy.NAMESPACE
+    server, database = postgres_server(), fresh_database(strategy)
+    chance = np.random.default_rng(11)
+    centres = chance.normal(size=(40, 32))
+    vectors = np.repeat(centres, 50, axis=0) + 0.4 * chance.normal(size=(2000, 32))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    asked = vectors[::80] + (0.1 * chance.normal(size=(25, 32))).astype(np.float32)
+
+    async def main() -> None:
+        backend = PostgresBackend(settings_for(server.dsn(database), strategy))
+        alphas, betas = backend.partition(ALPHA, "documents"), backend.partition(BETA, "documents")
+        assert await alphas.commit([PutVectors(X, G, 0, vectors.tolist()), PutVectors(Y, G, 0, [EAST])])
+        assert await betas.commit([PutVectors(X, H, 0, vectors[:500].tolist())])
+        exact = [await alphas.nearest(X, each.tolist(), limit=10) for each in asked]
+        for _ in range(2):
+            await owner_of(server, database, large=1000).provision(ALPHA, strategy)
+        await owner_of(server, database, large=1000).provision(BETA, strategy)
+        await backend.aclose()  # with a connection, what it did is counted
+        before = await _walks(database, strategy)
+        backend = PostgresBackend(settings_for(server.dsn(database), strategy))
+        alphas, betas = backend.partition(ALPHA, "documents"), backend.partition(BETA, "documents")
+        found = [await alphas.nearest(X, each.tolist(), limit=10) for each in asked]
+        await backend.aclose()
+        same = sum(len({*one} & {*other}) for one, other in zip(exact, found, strict=True))
+        assert same >= 0.99 * 10 * len(asked)
+        assert await _walks(database, strategy) - before == (len(asked) if alone else 0)
+        backend = PostgresBackend(settings_for(server.dsn(database), strategy))
+        alphas, betas = backend.partition(ALPHA, "documents"), backend.partition(BETA, "documents")
+        first = asked[0].tolist()
+        assert len(await alphas.nearest(X, first, limit=10, groups=[G])) == 10
+        assert await alphas.nearest(X, first, limit=10, groups=[H]) == []
+        assert len(await alphas.nearest(X, first, limit=1000)) == 1000
+        assert len(await betas.nearest(X, first, limit=1000)) == 500
+        assert await alphas.commit([DropVectors(X, G), PutVectors(X, H, 0, vectors[:3].tolist())])
+        assert len(await alphas.nearest(X, first, limit=10)) == 3
+        await owner_of(server, database, large=1000).provision(ALPHA, strategy)
+        assert await _graphs(database, strategy) == 0
+        await backend.aclose()
+
+    asyncio.run(main())
+
+
+async def _graphs(database: str, strategy: Strategy) -> int:
+    return len(await _statistics(database, strategy))
+
+
+async def _walks(database: str, strategy: Strategy) -> int:
+    """How often a graph was walked through."""
+    await asyncio.sleep(0.3)
+    return sum(int(str(count)) for count in await _statistics(database, strategy))
+
+
+async def _statistics(database: str, strategy: Strategy) -> list[object]:
+    server, found = postgres_server(), "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname LIKE 'near\\_%'"
+    places = server.query("SELECT name FROM partywall.placements WHERE name <> ''", database=database)
+    where = [str(name) for (name,) in places] if strategy is Strategy.SEPARATE_DB else [database]
+    return [count for each in where for (count,) in server.query(found, database=each)]
 
 
 def test_without_a_table_of_vectors_there_are_rows_all_the_same(tmp_path: Path) -> None:

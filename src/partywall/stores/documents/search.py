@@ -205,10 +205,12 @@ class _Round:
     async def best(self, vector: Vectors | None, k: int) -> Sequence[Hit] | None:
         """The k best pieces; None if the index isn't of the collection's current state."""
         hits: list[Hit] = []
-        asked, wanted = 0, k
+        seen: set[Candidate] = set()
+        wanted = k
         while True:
             candidates = [] if vector is None else await self._nearest(vector, wanted)
-            new = candidates[asked:]
+            new = [each for each in candidates if each not in seen]
+            seen.update(new)
             fresh = [each for each in new if each.document]
             head, documents, pieces = await self._search.fetch(self._scope, self._collection, self._index, fresh)
             if not self._is_current(head):

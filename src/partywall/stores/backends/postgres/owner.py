@@ -28,15 +28,20 @@ from partywall.stores.backends.postgres.connections import FAILURES, told
 from partywall.stores.backends.postgres.places import place_of
 from partywall.stores.backends.postgres.self_check import OWN_ROWS, POLICIES, PROBES, faults_of_server
 from partywall.stores.backends.postgres.settings import Strategy
-from partywall.stores.backends.postgres.statements import MAIN_SCHEMA, VECTOR, Statements, quoted
+from partywall.stores.backends.postgres.statements import GRAPHS, MAIN_SCHEMA, VECTOR, Statements, graph_name, quoted
 from partywall.tenancy import Secret, TenantId, parse_tenant_id
 
-__all__ = ["Owner"]
+__all__ = ["LARGE", "Owner"]
 
 _OWNER_DSN: Final = "storage.owner_dsn_ref"
 _SERVING_DSN: Final = "storage.dsn_ref"
 _SCRIPTS: Final = "partywall.stores.backends.postgres:migrations"
 _TIMEOUT_SECONDS: Final = 60.0
+LARGE: Final = 20_000
+"""From so many vectors on, a graph is faster by enough (docs/adr/0010)."""
+_GRAPH_SECONDS: Final = 4 * 3600.0
+_PATIENCE: Final = "SET maintenance_work_mem = '256MB'; SET max_parallel_maintenance_workers = 0"
+"""For making a graph. Several workers would need more shared memory than containers have."""
 _READABLE: Final = 20
 _LOCK: Final = 0x7077_5374
 """Two who migrate take turns. Only owners take it, and it ends with their transaction."""
@@ -47,8 +52,9 @@ _GIVES_INHERITANCE: Final = 16
 class Owner:
     """The owner of the tables, at work. `serving_dsn` is read for the name of the serving role alone."""
 
-    def __init__(self, owner_dsn: Secret, serving_dsn: Secret, *, vectors: bool = False) -> None:
-        """Check both connection strings. With `vectors`, tables of vectors are made as well, which needs pgvector.
+    def __init__(self, owner_dsn: Secret, serving_dsn: Secret, *, vectors: bool = False, large: int = LARGE) -> None:
+        """Check both connection strings. With `vectors`, tables of vectors are made as well, which needs pgvector;
+        a tenant's index of `large` vectors gets a graph where it has a place of its own.
 
         Raises:
             ConfigError: one of them isn't whole, or they name different databases or the same role.
@@ -60,6 +66,7 @@ class Owner:
         self._main = owner.database
         self._serving = serving.user
         self._vectors = vectors
+        self._large = large
 
     async def migrate(self) -> None:
         """Bring the common schema to the newest version, and repair what guards it.
@@ -96,10 +103,12 @@ class Owner:
         if strategy is Strategy.SEPARATE_COLLECTION:
             async with self._at_work(self._main) as connection:
                 await self._furnish(connection, strategy, name)
+            await self._make_graphs(self._main, name, tenant)
         elif strategy is Strategy.SEPARATE_DB:
             await self._make_database(name)
             async with self._at_work(name) as connection:
                 await self._furnish(connection, strategy, name)
+            await self._make_graphs(name, MAIN_SCHEMA, tenant)
         async with self._at_work(self._main) as connection:
             ready = f"UPDATE {_PLACEMENTS} SET ready = true WHERE tenant = $1"
             await connection.exec_driver_sql(ready, (tenant,))
@@ -177,6 +186,34 @@ class Owner:
             await connection.execute(f"GRANT CONNECT ON DATABASE {quoted(name)} TO {_role(self._serving)}")
         except FAILURES as error:
             raise StoreUnavailable(f"making the database `{name}`: {told(error)}") from error
+        finally:
+            await connection.close(timeout=5)
+
+    async def _make_graphs(self, database: str, schema: str, tenant: TenantId) -> None:
+        """Make those that the tenant's vectors have become enough for, and drop the others. No transaction can."""
+        if not self._vectors:
+            return
+        sql = Statements(schema)
+        try:
+            connection = await self._connect(database)
+        except FAILURES as error:
+            raise StoreUnavailable(f"the owner's work: {told(error)}") from error
+        try:
+            await connection.execute(_PATIENCE)
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK + 1):
+                return  # another owner is at it
+            await connection.execute("SELECT set_config('partywall.tenant', $1, false)", tenant)
+            large = await connection.fetch(sql.large_indexes, tenant, self._large)
+            wanted = {graph_name(*each): sql.make_graph(*each) for each in map(tuple, large)}
+            there = {each["relname"]: each["indisvalid"] for each in await connection.fetch(GRAPHS, schema)}
+            for name in sorted(there):
+                if name not in wanted or not there[name]:
+                    await connection.execute(f"DROP INDEX {quoted(schema)}.{name}")
+                    there.pop(name)
+            for name in sorted(wanted.keys() - there.keys()):
+                await connection.execute(wanted[name], timeout=_GRAPH_SECONDS)
+        except FAILURES as error:
+            raise StoreUnavailable(f"making graphs of the vectors of `{tenant}`: {told(error)}") from error
         finally:
             await connection.close(timeout=5)
 

@@ -29,8 +29,9 @@ from partywall.stores.backends.base import (
     check_page,
     check_places,
 )
+from partywall.stores.backends.postgres.places import NOBODY_ELSE
 from partywall.stores.backends.postgres.settings import MIGRATE_COMMAND
-from partywall.stores.backends.postgres.statements import LAST_POSITION
+from partywall.stores.backends.postgres.statements import EFFORT, GRAPHS, LAST_POSITION, graph_name
 
 if TYPE_CHECKING:
     from partywall.stores.backends.postgres.backend import PostgresBackend
@@ -45,6 +46,9 @@ Whose: TypeAlias = "tuple[TenantId, str]"
 
 
 _POSITION_BYTES: Final = 8
+_LEAST_EFFORT: Final = 200
+_MOST_EFFORT: Final = 1000
+"""How many vectors a walk through a graph keeps in view; pgvector takes no more."""
 
 
 class PostgresPartition:
@@ -189,12 +193,25 @@ class PostgresPartition:
 
         async def work(under_way: Transaction, place: Place) -> list[Near]:
             _require_vectors(place)
-            found = await under_way.connection.fetch(
-                place.statements.nearest, *self._whose, index, vector, len(vector), groups, limit
-            )
+            found: list[asyncpg.Record] = []
+            if groups is None and await self._has_graph(under_way, place, index, len(vector)):
+                await under_way.connection.fetchval(EFFORT, str(min(max(_LEAST_EFFORT, 4 * limit), _MOST_EFFORT)))
+                statement = place.statements.nearly(len(vector))
+                found = await under_way.connection.fetch(statement, *self._whose, index, vector, limit)
+            if len(found) < limit:
+                exact = place.statements.nearest
+                found = await under_way.connection.fetch(exact, *self._whose, index, vector, len(vector), groups, limit)
             return [Near(*each) for each in found]
 
         return await self._backend.look(self._whose, work)
+
+    async def _has_graph(self, under_way: Transaction, place: Place, index: bytes, dimensions: int) -> bool:
+        """Whether the owner made a graph of this index: only in the tenant's own place, and only of a large one."""
+        if place.role == NOBODY_ELSE:
+            return False
+        graphs = await under_way.connection.fetch(GRAPHS, place.statements.schema)
+        name = graph_name(self._whose[1], index, dimensions)
+        return any(each["relname"] == name and each["indisvalid"] for each in graphs)
 
     async def delete_all(self) -> int:
         """See `Partition.delete_all`."""
