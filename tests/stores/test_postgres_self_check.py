@@ -91,7 +91,7 @@ ALTERED: dict[str, tuple[list[str], str]] = {
     ),
     "no vectors": (["DROP TABLE partywall.vectors"], "`partywall.vectors` is missing"),
     "one graph of all tenants' vectors": (
-        ["CREATE INDEX shared ON partywall.vectors USING hnsw ((embedding::vector(4)) vector_ip_ops)"],
+        ["CREATE INDEX shared ON partywall.vectors USING hnsw ((embedding::vector(1)) vector_ip_ops)"],
         "DROP INDEX partywall.shared",
     ),
     "truncate": ([f"GRANT TRUNCATE ON partywall.rows TO {SERVING}"], "TRUNCATE"),

@@ -194,7 +194,7 @@ class Statements:
             raise ValueError("no store's name")
         return (
             f"CREATE INDEX CONCURRENTLY {graph_name(store, index, dimensions)} ON {self._vectors} USING hnsw "
-            f"((embedding::{VECTOR}({int(dimensions)})) public.vector_ip_ops) WITH (m = 16, ef_construction = 128) "
+            f"((embedding::{VECTOR}({int(dimensions)})) public.vector_ip_ops) WITH (m = 16, ef_construction = 64) "
             f"WHERE store = '{store}' AND idx = '\\x{index.hex()}' AND dimensions = {int(dimensions)}"
         )
 
