@@ -36,6 +36,16 @@ async def pooled(folder: Path, kind: str) -> AsyncIterator[tuple[PostgresBackend
         await pooler.stop()
 
 
+async def nothing_is_left(backend: PostgresBackend) -> None:
+    """Whoever has the session next is nobody, and sees nothing."""
+    other = await asyncpg.connect(backend._settings.dsn().reveal(), statement_cache_size=0)
+    assert await other.fetchval("SELECT coalesce(current_setting('partywall.tenant', true), '')") == ""
+    assert await other.fetchval("SELECT current_user = session_user")
+    assert await other.fetchval("SELECT count(*) FROM partywall.rows") == 0
+    assert await other.fetchval("SHOW statement_timeout") == "0"
+    other.terminate()
+
+
 def test_tenants_interleave_on_one_connection_and_nonces_never_cross(tmp_path: Path) -> None:
     async def main() -> None:
         async with pooled(tmp_path, "postgres") as (backend, pooler):
@@ -51,6 +61,7 @@ def test_tenants_interleave_on_one_connection_and_nonces_never_cross(tmp_path: P
                 assert await rows.count() == 16
 
             await asyncio.gather(*map(act, TENANTS))
+            await nothing_is_left(backend)
             switches = sum(one != other for one, other in pairwise(pooler.turns))
             assert switches > len(TENANTS) * 8, "the transactions of several clients did interleave"
 
@@ -69,6 +80,7 @@ def test_roles_do_not_outlive_their_transaction_either(tmp_path: Path) -> None:
                     assert await rows.get(b"g", key) == Row(b"g", key, 1, own)
 
             await asyncio.gather(act(TenantId("alpha")), act(TenantId("beta")), act(TenantId("beta2")))
+            await nothing_is_left(backend)
             assert sum(one != other for one, other in pairwise(pooler.turns)) > 16
 
     asyncio.run(main())
