@@ -87,6 +87,14 @@ def test_vectors_of_documents_lie_on_the_server_where_the_document_says_so(
     ended = partywall("storage", "check", path)
     assert ended.code == 2
     assert "`partywall.vectors` is missing; run `partywall storage migrate" in ended.err
+    database = dsns["OWNER_DSN"].rpartition("/")[2].partition("?")[0]
+    # gamma's was made when nobody spoke of vectors, so without pgvector.
+    assert "gamma: storage.vectors" in (refused := partywall("storage", "migrate", path).err)
+    assert "as an administrator, CREATE EXTENSION vector SCHEMA public, there" in refused
+    ((gammas,),) = postgres_server().query(
+        "SELECT name FROM partywall.placements WHERE tenant = 'gamma'", database=database
+    )
+    postgres_server().execute("CREATE EXTENSION vector SCHEMA public", database=str(gammas))
     for _ in range(2):
         assert partywall("storage", "migrate", path).code == 0
     assert partywall("storage", "check", path).out.count("fit to serve") == 4
@@ -100,7 +108,6 @@ def test_vectors_of_documents_lie_on_the_server_where_the_document_says_so(
                 assert hit.text == f"refunds of {name}"
 
     asyncio.run(main())
-    database = dsns["OWNER_DSN"].rpartition("/")[2].partition("?")[0]
     found = postgres_server().query("SELECT tenant FROM partywall.vectors WHERE store = 'documents'", database=database)
     assert found == [("beta",)], "alpha's are in a schema of its own"
 
