@@ -290,4 +290,5 @@ def test_the_stores_are_named_for_good() -> None:
         "trail",
         "sessions",
         "forensics",
+        "prompts",
     ]

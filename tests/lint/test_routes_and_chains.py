@@ -22,7 +22,7 @@ ROUTED = "routes: [{{name: r, path: {path}, match: {match}, methods: {methods}}}
         ("/v1/chat", "prefix", "[POST]", True),
         ("/v1/chat/completions", "exact", "[GET]", False),
         ("/v1/chat", "exact", "null", False),
-        ("/v1/conversations", "exact", "null", False),
+        ("/v1/batches", "exact", "null", False),
         ("/team-a/v1/chat/completions", "exact", "null", False),
         ("/v1-team", "prefix", "null", False),
         ("/v1/model", "prefix", "null", False),

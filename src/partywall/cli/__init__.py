@@ -30,7 +30,9 @@ _COMMANDS: Final = (
     LazyCommand("tenants", "partywall.cli.tenants:tenants_group", "Look after organisations and their keys."),
     LazyCommand("documents", "partywall.cli.documents:documents_group", "Put documents into a tenant's collections."),
     LazyCommand("prompts", "partywall.cli.prompts:prompts_group", "Look after what a tenant has models told first."),
-    LazyCommand("storage", "partywall.cli.storage:storage_group", "Look after the server that keeps tenants' rows."),
+    LazyCommand(
+        "storage", "partywall.cli.storage:storage_group", "Look after the PostgreSQL server that keeps tenants' rows."
+    ),
     LazyCommand("demo", "partywall.cli.demo:demo_command", "Watch two organisations try to get at each other."),
 )
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from partywall.config.kinds import PolicyKind
 from partywall.config.routing import ChainEntry, Condition, Stage
-from partywall.lint.endpoints import ENDPOINTS, GENERATING, served_under
+from partywall.lint.endpoints import ENDPOINTS, GENERATING, answers, served_under
 from partywall.lint.examples import example
 from partywall.lint.findings import Level
 from partywall.lint.route_index import RouteIndex
@@ -121,8 +121,17 @@ def _never_met(subject: Subject) -> Iterator[Hit]:
 
 
 def _is_asked(path: str) -> bool:
-    return any(
-        endpoint.startswith(path) or (endpoint.endswith("/") and path.startswith(endpoint)) for endpoint, _ in ENDPOINTS
+    return any(answers(endpoint, path) or _may_begin(endpoint, path) for endpoint, _ in ENDPOINTS)
+
+
+def _may_begin(endpoint: str, start: str) -> bool:
+    """Whether a path that comes to the endpoint can begin with `start`."""
+    *whole, last = start.split("/")
+    listed = endpoint.split("/")[: len(whole) + 1]
+    return (
+        len(listed) == len(whole) + 1
+        and all(own in ("{}", theirs) for own, theirs in zip(listed, whole, strict=False))
+        and (listed[-1] == "{}" or listed[-1].startswith(last))
     )
 
 

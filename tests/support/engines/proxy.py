@@ -86,11 +86,20 @@ class Proxy:
         self._changed.set()
         self._changed = asyncio.Event()
         if manner is Manner.REFUSE:
-            assert self._server is not None
-            self._server.close()
+            await self._listen_no_more()
             await self._cut()
         elif before is Manner.REFUSE:
             await self._listen()
+
+    async def _listen_no_more(self) -> None:
+        # A connection that was accepted just now must get its transport first: asyncio leaves the socket of one open
+        # whose server is closed by then.
+        assert self._server is not None
+        for listener in self._server.sockets:
+            self._loop.remove_reader(listener.fileno())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self._server.close()
 
     async def _cut(self) -> None:
         for writer in list(self._open):
@@ -99,9 +108,6 @@ class Proxy:
 
     async def _stop(self) -> None:
         await self._behave(Manner.REFUSE)
-        # What was accepted just now must begin first: cancelled before, it would leave its socket open.
-        for _ in range(3):
-            await asyncio.sleep(0)
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         for task in others:
             task.cancel()
