@@ -25,6 +25,7 @@ from partywall.stores.backends.base import (
     VectorChange,
     VectorPartition,
 )
+from partywall.stores.backends.postgres import partition
 from partywall.stores.backends.postgres.backend import PostgresBackend
 from partywall.stores.backends.postgres.settings import Strategy
 from partywall.tenancy import TenantId
@@ -44,9 +45,9 @@ def on_each(folder: Path, kind: str, body: Callable[[Part], Awaitable[None]]) ->
         backend = backend_in(folder, kind)
 
         def part(tenant: TenantId) -> Partition:
-            partition = backend.partition(tenant, "documents")
-            assert isinstance(partition, VectorPartition)
-            return partition  # type: ignore[return-value]  # it has the methods of both protocols
+            made = backend.partition(tenant, "documents")
+            assert isinstance(made, VectorPartition)
+            return made  # type: ignore[return-value]  # it has the methods of both protocols
 
         try:
             await body(part)
@@ -191,7 +192,9 @@ def test_an_engine_finds_what_the_model_finds(tmp_path: Path, kind: str) -> None
 
 
 @pytest.mark.parametrize("strategy", [*Strategy], ids=lambda strategy: strategy.value)
-def test_a_large_index_has_a_graph_where_its_tenant_is_alone(strategy: Strategy) -> None:
+def test_a_large_index_has_a_graph_where_its_tenant_is_alone(
+    strategy: Strategy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It finds what an exact search finds; a filter, and what the graph falls short of, is exact again."""
     alone = strategy is not Strategy.NAMESPACE
     server, database = postgres_server(), fresh_database(strategy)
@@ -225,6 +228,8 @@ def test_a_large_index_has_a_graph_where_its_tenant_is_alone(strategy: Strategy)
         assert len(await alphas.nearest(X, first, limit=10, groups=[G])) == 10
         assert await alphas.nearest(X, first, limit=10, groups=[H]) == []
         assert len(await alphas.nearest(X, first, limit=1000)) == 1000
+        monkeypatch.setattr(partition, "_MOST_EFFORT", 20)  # now a graph finds 20 at most
+        assert len(await alphas.nearest(X, first, limit=300)) == 300
         assert len(await betas.nearest(X, first, limit=1000)) == 500
         assert await alphas.commit([DropVectors(X, G), PutVectors(X, H, 0, vectors[:3].tolist())])
         assert len(await alphas.nearest(X, first, limit=10)) == 3
