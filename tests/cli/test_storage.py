@@ -148,6 +148,19 @@ def test_creating_a_tenant_makes_its_place(tmp_path: Path, partywall: Command, d
     assert postgres_server().query(placed, database=database) == [("separate_db", True)]
 
 
+def test_tenants_are_counted_where_their_rows_lie(tmp_path: Path, partywall: Command, dsns: dict[str, str]) -> None:
+    path = document(tmp_path, tenants=TIERS)
+    assert partywall("storage", "migrate", path).code == 0
+    stored(path, tmp_path / "data")
+    listed = partywall("tenants", "list", path, "--data-dir", tmp_path / "data", "--format", "json")
+    assert listed.code == 0, listed.err
+    assert {each["tenant"]: each["records"]["conversations"] > 0 for each in listed.json} == {
+        "alpha": True,
+        "beta": True,
+    }
+    assert not list((tmp_path / "data").rglob("conversations.db"))
+
+
 def test_sqlite_needs_neither(tmp_path: Path, partywall: Command) -> None:
     path = write_document(tmp_path / "partywall.yaml", base_document())
     asyncio.run(provision_tenant(path, TenantId("alpha")))
