@@ -19,7 +19,7 @@ from partywall.errors import ConfigError, StoreUnavailable
 from partywall.stores.backends.postgres.belonging import NOBODYS, belonging
 from partywall.stores.backends.postgres.connections import FAILURES, Connections, Transaction, told
 from partywall.stores.backends.postgres.partition import PostgresPartition, Whose
-from partywall.stores.backends.postgres.places import NOBODY_ELSE, Places
+from partywall.stores.backends.postgres.places import NOBODY_ELSE, Place, Places
 from partywall.stores.backends.postgres.self_check import (
     SUPERUSER_SERVES,
     faults_of_probes,
@@ -29,7 +29,7 @@ from partywall.stores.backends.postgres.self_check import (
     faults_of_version,
 )
 from partywall.stores.backends.postgres.settings import PostgresSettings
-from partywall.stores.backends.postgres.statements import MAIN_SCHEMA, Statements
+from partywall.stores.backends.postgres.statements import MAIN_SCHEMA
 from partywall.tenancy import TenantId, parse_tenant_id
 
 __all__ = ["PostgresBackend"]
@@ -37,7 +37,7 @@ __all__ = ["PostgresBackend"]
 _STORE: Final = re.compile(r"[a-z]{1,32}", re.ASCII).fullmatch
 
 _Result = TypeVar("_Result")
-_Work = Callable[[Transaction, Statements], Awaitable[_Result]]
+_Work = Callable[[Transaction, Place], Awaitable[_Result]]
 
 
 class PostgresBackend:
@@ -85,8 +85,9 @@ class PostgresBackend:
                 return faults
             if unusable := await faults_of_version(connection, MAIN_SCHEMA):
                 return [*faults, *unusable]
-            faults += await faults_of_tables(connection, MAIN_SCHEMA, own_role=NOBODY_ELSE)
-            return faults + await faults_of_probes(connection)
+            vectors = self._settings.vectors
+            faults += await faults_of_tables(connection, MAIN_SCHEMA, own_role=NOBODY_ELSE, vectors=vectors)
+            return faults + await faults_of_probes(connection, vectors=vectors and not faults)
 
     async def belonging(self, mark: bytes, *, may_claim: bool) -> tuple[bytes, str] | None:
         """Whose the database is: see `belonging.belonging`.
@@ -135,7 +136,7 @@ class PostgresBackend:
                 place = await self._places.of(tenant)
                 way = self._connections.transaction(place.database, tenant, place.role, reading=reading)
                 async with way as under_way:
-                    return await work(under_way, place.statements)
+                    return await work(under_way, place)
             except ConfigError as error:  # the connection string was changed under us, or a certificate is gone
                 raise StoreUnavailable(str(error)) from error
 
