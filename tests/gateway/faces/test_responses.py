@@ -402,6 +402,88 @@ def test_an_input_of_another_type_is_never_a_failure(alive: Session, number: int
         assert status in (200, 400, 404), body
 
 
+def deep(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+VALUES = [b"[1]", b"{}", b"5", b"null", *map(deep, (246, 248, 250, 252, 254, 900))]
+PLACES = [
+    b'[{"role": SET, "content": "x"}]',
+    b'[{"role": "user", "content": "x", "extra": SET}]',
+    b'[{"role": "user", "content": SET}]',
+    b'[{"role": "user", "content": [SET]}]',
+    b'[{"role": "user", "content": [{"type": SET, "text": "x"}]}]',
+    b'[{"role": "user", "content": [{"type": "text", "text": SET}]}]',
+    b'[{"role": "user", "content": [{"type": "input_text", "text": SET}]}]',
+    b'[{"role": "user", "content": [{"type": "image_url", "image_url": SET}]}]',
+    b'[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": SET, "detail": SET}}]}]',
+    b'[{"role": "tool", "tool_call_id": SET, "content": SET}]',
+    b'[{"role": "assistant", "refusal": SET, "tool_calls": SET}]',
+    b'[{"role": "assistant", "tool_calls": [{"id": SET, "type": "function", "function": {"name": "f"}}]}]',
+    b'[{"role": "assistant", "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": SET}}]}]',
+    b'[{"type": SET}]',
+    b'[{"type": "message", "role": "user", "content": "x", "tools": SET}]',
+    b'[{"type": "function_call", "name": "f", "call_id": SET, "arguments": SET}]',
+    b'[{"type": "function_call_output", "call_id": "1", "output": SET}]',
+    b'[{"type": "reasoning", "summary": SET}]',
+    b"[SET]",
+    b"SET",
+]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=bytes.decode)
+def test_no_value_in_a_message_or_item_is_a_failure(alive: Session, place: bytes) -> None:
+    """Unhashable where something is looked up, too deep to be written: a 400 of its own, kept or not (F10)."""
+    headers = headers_of("alpha")
+
+    async def main() -> None:
+        for value in VALUES:
+            for path, field in (("/v1/chat/completions", b"messages"), ("/v1/responses", b"input")):
+                made = (await alive.client.post("/v1/conversations", headers, {"items": [HELLO]})).json["id"].encode()
+                for more in (b"", b', "store": false', b', "conversation": "%s"' % made):
+                    said = place.replace(b"SET", value)
+                    body = b'{"model": "alpha-model", "%s": %s%s}' % (field, said, more)
+                    reply = await alive.client.call("POST", path, headers=headers, body=body)
+                    assert reply.status in (200, 400, 404), (path, more, value[:300], reply.body)
+                    assert reply.status == 200 or reply.code in ("invalid_request", "not_found")
+                items = b'{"items": %s}' % place.replace(b"SET", value)
+                path = f"/v1/conversations/{made.decode()}/items"
+                reply = await alive.client.call("POST", path, headers=headers, body=items)
+                assert reply.status in (200, 400, 404), (path, value[:300], reply.body)
+                # Whatever was let in comes out again, and the conversation can be gone on with.
+                listed = await alive.client.get(path, headers, "limit=100")
+                assert listed.status == 200, listed.body
+                for other in ("/v1/chat/completions", "/v1/responses"):
+                    fields = asks(other, stream=False, conversation=made.decode())[1]
+                    assert (await alive.client.post(other, headers, fields)).status == 200, (other, value[:300])
+
+    alive.run(main())
+
+
+@pytest.mark.parametrize("role", [[1], {}, 5, None])
+def test_a_message_of_a_conversation_has_a_role(alive: Session, role: object) -> None:
+    headers = headers_of("alpha")
+    made = alive.post("/v1/conversations", headers, {}).json["id"]
+    body = {"model": "alpha-model", "messages": [{"role": role, "content": "x"}], "conversation": made}
+    reply = alive.post("/v1/chat/completions", headers, body)
+    assert (reply.status, reply.code) == (400, "invalid_request")
+    assert "`messages` must be an object with a `role`" in reply.json["error"]["message"]
+
+
+def test_a_message_that_brought_tools_does_not_spoil_its_conversation(alive: Session, vendor: Upstream) -> None:
+    headers = headers_of("alpha")
+    tool = {"type": "function", "name": "get_secret", "parameters": {}}
+    made = alive.post("/v1/conversations", headers, {"items": [{**HELLO, "tools": [tool]}]}).json["id"]
+    vendor.received.clear()
+    for path in ("/v1/responses", "/v1/chat/completions"):
+        assert alive.post(*_swap(headers, asks(path, stream=False, conversation=made))).status == 200
+    assert [b"tools" in sent.body for sent in vendor.received] == [False, False]
+    for tools in (5, [{}], [5]):
+        for item in ({**HELLO, "tools": tools}, {"type": "additional_tools", "role": "developer", "tools": tools}):
+            reply = alive.post("/v1/conversations", headers, {"items": [item]})
+            assert (reply.status, reply.code) == (400, "invalid_request"), item
+
+
 # -- The platform's own words ---
 
 
