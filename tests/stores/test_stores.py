@@ -274,7 +274,7 @@ def test_a_page_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     async def body(house: House) -> None:
         conversations = house.stores.conversations
-        made = await conversations.create(A, items=[big(number) for number in range(7)])
+        made = await conversations.create(A, items=[big(number) for number in range(12)])
         await conversations.append_items(A, made.id, [{"type": "message", "role": "user", "content": "small"}] * 9)
         seen = watched(house, monkeypatch)
         found: list[str] = []
@@ -286,9 +286,9 @@ def test_a_page_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert sum(len(str(item.body)) for item in page.items) <= 4 * MIB
             found += [str(item.body["content"])[:5].strip("x ") for item in page.items]
             after, more, pages = page.items[-1].id, page.has_more, pages + 1
-        expected = [*map(str, range(7)), *["small"] * 9]
+        expected = [*map(str, range(12)), *["small"] * 9]
         assert found == (expected[::-1] if backwards else expected)
-        assert pages == 3
+        assert pages == 4
         first = await conversations.items(A, made.id, limit=2, backwards=backwards)
         assert (len(first.items), first.has_more) == (2, True)
 
