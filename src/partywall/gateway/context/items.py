@@ -112,7 +112,9 @@ def sent_item(item: Item) -> JsonObject | None:
     if sent.get("type") == "message":
         if sent.get("role") not in _SENT_ROLES:
             return None
-        sent["content"] = [_without_sources(part) for part in objects(sent.get("content"))]
+        content = sent.get("content")
+        parts = [text_part(sent["role"], content)] if isinstance(content, str) else objects(content)
+        sent["content"] = [_without_sources(part) for part in parts]
     try:
         _refuse_unsendable([sent])
     except PartywallError:
