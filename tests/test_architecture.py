@@ -108,6 +108,11 @@ PLANTED = {
     "the platform behind the walls": ("platform/source.py", "import partywall.stores.backends.sqlite", "Backends are"),
     "the gateway behind the walls": ("gateway/app.py", "import partywall.stores.collection", "Backends are"),
     "a library under the files": ("owned_files.py", "import orjson", "Tenancy, errors"),
+    "detection in a policy": ("policy/globs.py", "import partywall.detection", "Floors"),
+    "policy in detection": ("detection/spans.py", "import partywall.policy", "Detection is pure"),
+    "an event loop in detection": ("detection/leaks.py", "import asyncio", "Detection is pure"),
+    "a verdict below what is looked for": ("detection/canaries.py", "import partywall.detection.leaks", "In detection"),
+    "hazmat in detection": ("detection/grams.py", "import partywall.keys.hazmat", "Keys alone"),
     "a socket in policy": ("policy/globs.py", "import socket", "Sockets"),
     "an event loop in the platform": ("platform/source.py", "import uvloop", "Sockets"),
 }

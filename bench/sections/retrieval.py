@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from bench.documents.neighbours import NEIGHBOURS, OWN, Neighbours, measure_neighbours
 from bench.documents.retrieval import Retrieval, measure_retrieval
+from bench.documents.shared_graph import Shared, measure_shared_graph
 from bench.documents.tenants import PIECES, Sized, measure_tenants
 from bench.report import TIMES, Report
 from bench.session import Session
@@ -48,10 +49,12 @@ def retrieval_report(found: Retrieval) -> Report:
 def run_neighbours(session: Session) -> Report:
     """A small tenant, alone and beside a large one."""
     session.say(f"a tenant of {OWN} pieces, alone and beside one of {NEIGHBOURS:,}")
-    return neighbours_report(measure_neighbours(session.folder("neighbours")))
+    found = measure_neighbours(session.folder("neighbours"))
+    session.say("the same on PostgreSQL, beside one graph of both tenants")
+    return neighbours_report(found, measure_shared_graph(own=OWN, neighbours=NEIGHBOURS, calls=100))
 
 
-def neighbours_report(found: Neighbours) -> Report:
+def neighbours_report(found: Neighbours, shared: Shared | None = None) -> Report:
     """The section, made of what was measured."""
     rows = [
         [name, f"{10 * seen.recall:.2f} of 10", f"{seen.us:,.0f}"]
@@ -61,8 +64,21 @@ def neighbours_report(found: Neighbours) -> Report:
         "Every answer was the same in both, scores included." if found.same else "NOT as promised: answers differed.",
         "A graph shared by all tenants under row-level security gave such a tenant 0 to 4 of 10 (docs/concepts.md).",
     ]
+    data = asdict(found)
+    if shared is not None:
+        each = {
+            "pgvector, ours (exact), alone": shared.ours_alone,
+            "pgvector, ours (exact), beside them": shared.ours_beside,
+            "pgvector, one graph of all tenants, alone": shared.graph_alone,
+            "pgvector, one graph of all tenants, beside them": shared.graph_beside,
+        }
+        rows += [[name, f"{10 * seen.recall:.2f} of 10", f"{seen.us:,.0f}"] for name, seen in each.items()]
+        notes.append(
+            "Rows of pgvector are of the engine alone, with vectors of one subject, without fetching and opening texts."
+        )
+        data["shared"] = asdict(shared)
     columns = [f"a tenant of {OWN} pieces", "of the 10 nearest, found", "median, µs"]
-    return Report("neighbours", "What a neighbour moves", columns, rows, notes, asdict(found))
+    return Report("neighbours", "What a neighbour moves", columns, rows, notes, data)
 
 
 def run_tenants(session: Session) -> Report:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.documents.neighbours import measure_neighbours
 from bench.documents.retrieval import measure_retrieval
+from bench.documents.shared_graph import measure_shared_graph
 from bench.documents.tenants import measure_tenants
 from bench.sections.retrieval import neighbours_report, retrieval_report, tenants_report
 
@@ -24,6 +25,16 @@ def test_a_neighbour_moves_nothing(tmp_path: Path) -> None:
     assert found.same
     assert found.alone.recall == found.beside.recall == 1.0
     assert "NOT as promised" in neighbours_report(replace(found, same=False)).notes[0]
+
+
+def test_a_shared_graph_is_measured_beside_ours(tmp_path: Path) -> None:
+    """Small, so that nothing is proved of the graph; ours is exact at any size."""
+    shared = measure_shared_graph(own=20, neighbours=300, calls=5)
+    assert shared.ours_alone.recall == shared.ours_beside.recall == 1.0
+    found = measure_neighbours(tmp_path, neighbours=20, calls=2)
+    report = neighbours_report(found, shared)
+    assert report.rows[-1][0] == "pgvector, one graph of all tenants, beside them"
+    assert "pgvector" in report.notes[-1]
 
 
 def test_more_tenants_are_measured(tmp_path: Path) -> None:

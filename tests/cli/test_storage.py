@@ -74,6 +74,44 @@ def test_migrate_then_serve_then_check(tmp_path: Path, partywall: Command, dsns:
     assert not list((tmp_path / "data" / "tenants").glob("*/conversations.db"))
 
 
+def test_vectors_of_documents_lie_on_the_server_where_the_document_says_so(
+    tmp_path: Path, partywall: Command, dsns: dict[str, str]
+) -> None:
+    """In each of the three places; a document that begins to say so needs `migrate` first."""
+    tenants = {**TIERS, "gamma": {}}
+    assert partywall("storage", "migrate", document(tmp_path, tenants=tenants)).code == 0
+    path = write_document(
+        tmp_path / "partywall.yaml",
+        merged(base_document(), **SEALED, storage={**STORAGE, "vectors": "pgvector"}, tenants=tenants),
+    )
+    ended = partywall("storage", "check", path)
+    assert ended.code == 2
+    assert "`partywall.vectors` is missing; run `partywall storage migrate" in ended.err
+    database = dsns["OWNER_DSN"].rpartition("/")[2].partition("?")[0]
+    # gamma's was made when nobody spoke of vectors, so without pgvector.
+    assert "gamma: storage.vectors" in (refused := partywall("storage", "migrate", path).err)
+    assert "as an administrator, CREATE EXTENSION vector SCHEMA public, there" in refused
+    ((gammas,),) = postgres_server().query(
+        "SELECT name FROM partywall.placements WHERE tenant = 'gamma'", database=database
+    )
+    postgres_server().execute("CREATE EXTENSION vector SCHEMA public", database=str(gammas))
+    for _ in range(2):
+        assert partywall("storage", "migrate", path).code == 0
+    assert partywall("storage", "check", path).out.count("fit to serve") == 4
+
+    async def main() -> None:
+        async with Platform.open(path, data_dir=tmp_path / "data") as platform:
+            for name in ("alpha", "beta"):
+                scope = await platform.authenticate(headers_of(name))
+                await platform.documents.add(scope, name="terms", data=f"refunds of {name}".encode())
+                (hit,) = await platform.documents.search(scope, "refunds", k=9)
+                assert hit.text == f"refunds of {name}"
+
+    asyncio.run(main())
+    found = postgres_server().query("SELECT tenant FROM partywall.vectors WHERE store = 'documents'", database=database)
+    assert found == [("beta",)], "alpha's are in a schema of its own"
+
+
 def test_a_changed_strategy_is_refused_by_every_command(
     tmp_path: Path, partywall: Command, dsns: dict[str, str]
 ) -> None:
@@ -110,6 +148,19 @@ def test_creating_a_tenant_makes_its_place(tmp_path: Path, partywall: Command, d
     assert postgres_server().query(placed, database=database) == [("separate_db", True)]
 
 
+def test_tenants_are_counted_where_their_rows_lie(tmp_path: Path, partywall: Command, dsns: dict[str, str]) -> None:
+    path = document(tmp_path, tenants=TIERS)
+    assert partywall("storage", "migrate", path).code == 0
+    stored(path, tmp_path / "data")
+    listed = partywall("tenants", "list", path, "--data-dir", tmp_path / "data", "--format", "json")
+    assert listed.code == 0, listed.err
+    assert {each["tenant"]: each["records"]["conversations"] > 0 for each in listed.json} == {
+        "alpha": True,
+        "beta": True,
+    }
+    assert not list((tmp_path / "data").rglob("conversations.db"))
+
+
 def test_sqlite_needs_neither(tmp_path: Path, partywall: Command) -> None:
     path = write_document(tmp_path / "partywall.yaml", base_document())
     asyncio.run(provision_tenant(path, TenantId("alpha")))
@@ -122,6 +173,7 @@ FAULTY = {
     "no address": ({"backend": "postgres"}, "needs the connection string"),
     "an address of SQLite": ({"dsn_ref": {"env": "X"}}, "has no server"),
     "an owner of SQLite": ({"owner_dsn_ref": {"env": "X"}}, "has no server"),
+    "vectors of SQLite": ({"vectors": "pgvector"}, "is of PostgreSQL"),
     "one for both": (
         {"backend": "postgres", "dsn_ref": {"env": "X"}, "owner_dsn_ref": {"env": "X"}},
         "must not own the tables",

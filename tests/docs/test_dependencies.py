@@ -26,6 +26,7 @@ def test_every_dependency_has_its_reason() -> None:
     assert _listed("For the demo") == _names(project["project"]["optional-dependencies"]["demo"])
     extras = project["project"]["optional-dependencies"]
     assert _listed("For documents") == _names(extras["documents"])
+    assert _listed("For detection") == _names(extras["detection"])
     assert _listed("For PostgreSQL") == _names(extras["postgres"])
     assert _listed("For root keys elsewhere") == _names(extras["aws"]) + _names(extras["vault"])
     assert _listed("For building and testing") == _names(project["dependency-groups"]["dev"])

@@ -25,7 +25,7 @@ _NOT_BUILT: Final = re.compile(r"not built yet: arrives with `(\w+)`")
 _NOT_PROMISED: Final = "not promised"
 
 _ROOMS: Final = {
-    *("detection", "prompts", "tools", "inference", "lifecycle", "limits", "telemetry"),
+    *("prompts", "tools", "inference", "lifecycle", "limits", "telemetry"),
     *("documents", "graph", "cache"),  # stores to come
 }
 """What may still be missing. A room that has come must be taken out of the page."""

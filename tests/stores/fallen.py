@@ -16,8 +16,20 @@ from tests.stores.houses import ALPHA, BETA, House, WallsOf, scope_of
 from tests.stores.memory_backend import MemoryPartition
 
 from partywall.keys import Store
-from partywall.stores.backends.base import LONGEST_PAGE, Change, Partition, Row, Scan
+from partywall.stores.backends.base import (
+    LONGEST_PAGE,
+    Change,
+    Near,
+    Partition,
+    Row,
+    Scan,
+    VectorChange,
+    VectorPartition,
+)
+from partywall.stores.backends.postgres.connections import Transaction
 from partywall.stores.backends.postgres.partition import PostgresPartition
+from partywall.stores.backends.postgres.places import Place
+from partywall.stores.backends.postgres.statements import quoted
 from partywall.stores.backends.sqlite import SqlitePartition
 from partywall.stores.records import Home
 from partywall.stores.walls import Cryptography, Placement, Verification, Walls, authorise
@@ -54,8 +66,21 @@ class _Mixed:
     async def get_many(self, places: Sequence[tuple[bytes, bytes]]) -> Sequence[Row | None]:
         return [await self.get(group, key) for group, key in places]
 
-    async def commit(self, changes: Sequence[Change]) -> bool:
-        return await self._own.commit(changes)
+    async def commit(self, changes: Sequence[Change | VectorChange]) -> bool:
+        if isinstance(self._own, VectorPartition):
+            return await self._own.commit(changes)
+        return await self._own.commit([each for each in changes if not isinstance(each, VectorChange)])
+
+    async def nearest(
+        self, index: bytes, vector: Sequence[float], *, limit: int, groups: Sequence[bytes] | None = None
+    ) -> Sequence[Near]:
+        """The other tenant's before the caller's own, whatever index and groups were asked for."""
+        assert isinstance(self._own, VectorPartition)
+        assert isinstance(self._foreign, VectorPartition)
+        foreign: list[Near] = []
+        for other in await _every_index(self._foreign):
+            foreign += await self._foreign.nearest(other, vector, limit=limit)
+        return [*foreign, *await self._own.nearest(index, vector, limit=limit, groups=groups)][:limit]
 
     async def page(
         self, group: bytes, *, after: bytes | None = None, limit: int, backwards: bool = False
@@ -91,6 +116,20 @@ async def _every_row(partition: Partition) -> list[Row]:
     return await partition._backend.look(
         partition._place, lambda file: [Row._make(row) for row in file._connection.execute(statement)], []
     )
+
+
+async def _every_index(partition: Partition) -> list[bytes]:
+    """All indexes of a partition, likewise."""
+    if isinstance(partition, MemoryPartition):
+        return list(dict.fromkeys(index for index, _, _ in partition.vectors))
+    assert isinstance(partition, PostgresPartition)
+    statement = "SELECT DISTINCT idx FROM {}.vectors WHERE tenant = $1 AND store = $2 ORDER BY idx"
+
+    async def work(under_way: Transaction, place: Place) -> list[bytes]:
+        found = await under_way.connection.fetch(statement.format(quoted(place.statements.schema)), *partition._whose)
+        return [bytes(each["idx"]) for each in found]
+
+    return await partition._backend.look(partition._whose, work)
 
 
 class _NoPlacement(Placement):

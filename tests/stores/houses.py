@@ -13,7 +13,7 @@ from tests.stores.memory_backend import MemoryBackend
 from tests.stores.places import POSTGRES, settings_in
 
 from partywall.keys import KeyRing, Store
-from partywall.stores import Stores, WallAlarm
+from partywall.stores import Retrieval, Stores, WallAlarm
 from partywall.stores.backends.base import Backend
 from partywall.stores.backends.postgres.backend import PostgresBackend
 from partywall.stores.backends.sqlite import SqliteBackend
@@ -73,11 +73,16 @@ def backend_in(folder: Path, kind: str, *, max_open_files: int = 64) -> Backend:
 
 
 @asynccontextmanager
-async def house_in(folder: Path, kind: str = "sqlite", walls_of: WallsOf | None = None) -> AsyncIterator[House]:
+async def house_in(
+    folder: Path,
+    kind: str = "sqlite",
+    walls_of: WallsOf | None = None,
+    retrieval: Retrieval = Retrieval(),  # noqa: B008 - it is frozen
+) -> AsyncIterator[House]:
     """Stores below `folder`, with the shipped walls or with others."""
     async with ring_in(folder) as ring:
         house = House(backend_in(folder, kind), ring)
-        house.stores = Stores(lambda store: (walls_of or House.walls)(house, store), house.clock)
+        house.stores = Stores(lambda store: (walls_of or House.walls)(house, store), house.clock, retrieval)
         try:
             yield house
         finally:

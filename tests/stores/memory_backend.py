@@ -9,14 +9,20 @@ from partywall.stores.backends.base import (
     Change,
     Delete,
     DeleteGroup,
+    DropIndex,
+    DropVectors,
     Insert,
+    Near,
+    PutVectors,
     Replace,
     Reseal,
     Row,
     Scan,
+    VectorChange,
     check_changes,
     check_limit,
     check_name,
+    check_nearest,
     check_page,
     check_places,
 )
@@ -32,6 +38,8 @@ class MemoryPartition:
         self.rows: dict[tuple[bytes, bytes], Row] = {}
         self._at: dict[tuple[bytes, bytes], int] = {}
         self._inserted = 0
+        self.vectors: dict[tuple[bytes, bytes, int], Sequence[float]] = {}
+        """By index, group and number, in the order in which they were put."""
 
     async def get(self, group: bytes, key: bytes) -> Row | None:
         check_name(group)
@@ -44,13 +52,18 @@ class MemoryPartition:
         await asyncio.sleep(0)
         return [self.rows.get(place) for place in places]
 
-    async def commit(self, changes: Sequence[Change]) -> bool:
+    async def commit(self, changes: Sequence[Change | VectorChange]) -> bool:
         check_changes(changes)
         await asyncio.sleep(0)
-        rows = dict(self.rows)
-        if not all(_make(rows, change) for change in changes):
-            return False
-        self.rows = rows
+        rows, vectors = dict(self.rows), dict(self.vectors)
+        for change in changes:
+            if isinstance(change, PutVectors | DropVectors | DropIndex):
+                made = _make_vectors(vectors, change)
+            else:
+                made = _make(rows, change)
+            if not made:
+                return False
+        self.rows, self.vectors = rows, vectors
         for change in changes:
             if isinstance(change, Insert):
                 self._inserted += 1
@@ -83,11 +96,36 @@ class MemoryPartition:
         return Scan(rows, None if last is None else b"%d|" % self._at[last.group, last.key])
 
     async def count(self) -> int:
-        return len(self.rows)
+        return len(self.rows) + len(self.vectors)
 
     async def delete_all(self) -> int:
-        count, self.rows = len(self.rows), {}
+        count = await self.count()
+        self.rows, self.vectors = {}, {}
         return count
+
+    async def nearest(
+        self, index: bytes, vector: Sequence[float], *, limit: int, groups: Sequence[bytes] | None = None
+    ) -> Sequence[Near]:
+        check_nearest(index, vector, limit, groups)
+        await asyncio.sleep(0)
+        found = [
+            Near(group, number, sum(one * other for one, other in zip(vector, there, strict=True)))
+            for (where, group, number), there in self.vectors.items()
+            if where == index and len(there) == len(vector) and (groups is None or group in groups)
+        ]
+        return sorted(found, key=lambda near: -near.score)[:limit]
+
+
+def _make_vectors(vectors: dict[tuple[bytes, bytes, int], Sequence[float]], change: VectorChange) -> bool:
+    if isinstance(change, PutVectors):
+        for number, vector in enumerate(change.vectors, change.first):
+            if vectors.setdefault((change.within, change.group, number), vector) is not vector:
+                return False
+        return True
+    for place in list(vectors):
+        if place[0] == change.within and (isinstance(change, DropIndex) or place[1] == change.group):
+            del vectors[place]
+    return True
 
 
 def _make(rows: dict[tuple[bytes, bytes], Row], change: Change) -> bool:

@@ -15,7 +15,7 @@ from typing import Final
 
 from tests.support.engines.postgres import OWNER, PostgresServer, postgres_server
 
-from partywall.stores.backends.postgres.owner import Owner
+from partywall.stores.backends.postgres.owner import LARGE, Owner
 from partywall.stores.backends.postgres.settings import PostgresSettings, Strategy
 from partywall.tenancy import Secret, TenantId
 
@@ -33,9 +33,9 @@ _NOTE: Final = "postgres.dsn"
 """In a house's folder: which database is its own. Other processes read it there."""
 
 
-def owner_of(server: PostgresServer, database: str) -> Owner:
+def owner_of(server: PostgresServer, database: str, *, vectors: bool = True, large: int = LARGE) -> Owner:
     """The owner of the tables in that database."""
-    return Owner(Secret(server.dsn(database, OWNER)), Secret(server.dsn(database)))
+    return Owner(Secret(server.dsn(database, OWNER)), Secret(server.dsn(database)), vectors=vectors, large=large)
 
 
 @cache
@@ -87,13 +87,15 @@ def _empty(database: str, strategy: Strategy) -> None:
     server.execute(
         "DELETE FROM partywall.rows WHERE tenant NOT LIKE '\\_probe%'",
         "DELETE FROM partywall.partitions",
+        "DELETE FROM partywall.vectors WHERE tenant NOT LIKE '\\_probe%'",
         database=database,
     )
     for (name,) in server.query("SELECT name FROM partywall.placements WHERE name <> ''", database=database):
         schema, where = (
             (f'"{name}"', database) if strategy is Strategy.SEPARATE_COLLECTION else ("partywall", str(name))
         )
-        server.execute(f"DELETE FROM {schema}.rows", f"DELETE FROM {schema}.partitions", database=where)
+        for table in ("rows", "partitions", "vectors"):
+            server.execute(f"DELETE FROM {schema}.{table}", database=where)
 
 
 def _elsewhere(work: Callable[[], str]) -> str:
@@ -103,11 +105,15 @@ def _elsewhere(work: Callable[[], str]) -> str:
 
 
 def settings_for(
-    dsn: str, strategy: Strategy, *, max_connections: int = 16, timeout_seconds: float = 30.0
+    dsn: str, strategy: Strategy, *, max_connections: int = 16, timeout_seconds: float = 30.0, vectors: bool = True
 ) -> PostgresSettings:
     """As `platform` would make them of a document."""
     return PostgresSettings(
-        dsn=lambda: Secret(dsn), strategy=strategy, max_connections=max_connections, timeout_seconds=timeout_seconds
+        dsn=lambda: Secret(dsn),
+        strategy=strategy,
+        max_connections=max_connections,
+        timeout_seconds=timeout_seconds,
+        vectors=vectors,
     )
 
 

@@ -187,10 +187,14 @@ def test_a_connection_that_goes_on_after_a_cancellation_hands_answers_to_others(
             return (await self.reader.readline()).strip()
 
     async def main() -> list[tuple[int, bytes]]:
+        ended = asyncio.Event()
+
         async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             while line := await reader.readline():
                 await asyncio.sleep(0.005)
                 writer.write(line)
+            writer.close()
+            ended.set()
 
         server = await asyncio.start_server(echo, "127.0.0.1", 0)
         naive = Naive(*await asyncio.open_connection("127.0.0.1", server.sockets[0].getsockname()[1]))
@@ -200,6 +204,7 @@ def test_a_connection_that_goes_on_after_a_cancellation_hands_answers_to_others(
         await asyncio.wait([gone])
         answers = [(2, await naive.ask(2)), (3, await naive.ask(3))]
         naive.writer.close()
+        await ended.wait()
         server.close()
         return answers
 
@@ -226,7 +231,7 @@ def test_a_server_that_does_not_answer_is_unavailable_and_then_comes_back(tmp_pa
         with Proxy(server.port) as proxy:
             dsn = settings.dsn().reveal().replace(f":{server.port}/", f":{proxy.port}/")
             backend = PostgresBackend(
-                replace(settings, dsn=lambda: Secret(dsn), timeout_seconds=0.6, max_connections=2)
+                replace(settings, dsn=lambda: Secret(dsn), timeout_seconds=1.5, max_connections=2)
             )
             rows = backend.partition(ALPHA, "memory")
             assert await rows.commit([Insert(b"g", b"k", b"x")])

@@ -26,7 +26,7 @@ from tests.stores.memory_backend import MemoryBackend, MemoryPartition
 from tests.stores.uses import USES, observed, renamed
 
 from partywall.stores import Direction, Stores
-from partywall.stores.backends.base import Change, Insert
+from partywall.stores.backends.base import Change, Insert, VectorChange
 from partywall.tenancy import Secret, TenantId, TenantScope
 
 OTHERS: Final = ("bet", "beta2", "beta-", "alpha")
@@ -203,7 +203,7 @@ class _SharedIds(MemoryPartition):
         super().__init__()
         self._taken = taken
 
-    async def commit(self, changes: Sequence[Change]) -> bool:
+    async def commit(self, changes: Sequence[Change | VectorChange]) -> bool:
         new = {change.key for change in changes if isinstance(change, Insert)}
         if new & self._taken or not await super().commit(changes):
             return False

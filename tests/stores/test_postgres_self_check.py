@@ -80,6 +80,20 @@ ALTERED: dict[str, tuple[list[str], str]] = {
         "not the one that partywall made",
     ),
     "for others": (policy(GOOD, rest=f"TO {OWNER}"), "not the one that partywall made"),
+    "off for vectors": (["ALTER TABLE partywall.vectors DISABLE ROW LEVEL SECURITY"], "vectors ENABLE"),
+    "not forced for vectors": (["ALTER TABLE partywall.vectors NO FORCE ROW LEVEL SECURITY"], "vectors FORCE"),
+    "no policy for vectors": (["DROP POLICY own ON partywall.vectors"], "`own` of `partywall.vectors` is missing"),
+    "any tenant's vectors": (
+        ["DROP POLICY own ON partywall.vectors", "DROP POLICY nobody_elses ON partywall.vectors",
+         "CREATE POLICY own ON partywall.vectors USING (true)",
+         "CREATE POLICY nobody_elses ON partywall.vectors AS RESTRICTIVE USING (true)"],
+        "`own` of `partywall.vectors` is not the one",
+    ),
+    "no vectors": (["DROP TABLE partywall.vectors"], "`partywall.vectors` is missing"),
+    "one graph of all tenants' vectors": (
+        ["CREATE INDEX shared ON partywall.vectors USING hnsw ((embedding::vector(1)) vector_ip_ops)"],
+        "DROP INDEX partywall.shared",
+    ),
     "truncate": ([f"GRANT TRUNCATE ON partywall.rows TO {SERVING}"], "TRUNCATE"),
     "given to who serves": ([f"ALTER TABLE partywall.rows OWNER TO {SERVING}"], "serving role owns `partywall.rows`"),
     "no probe rows": (["ALTER TABLE partywall.rows NO FORCE ROW LEVEL SECURITY", "DELETE FROM partywall.rows",
@@ -103,7 +117,58 @@ def test_what_was_altered_in_the_database_is_refused(database: str, what: str) -
         checked(database)
 
 
-MENDED = ("not forced", "another policy beside it", "another setting", "for others", "no probe rows", "no rights")
+def test_the_probes_alone_see_a_policy_of_vectors_that_lets_pass(database: str) -> None:
+    """As if the catalogue had been misread: what is written there isn't asked."""
+    free = "OR current_setting('partywall.tenant', true) = '_prob'"
+    made = f"USING ({GOOD} {free}) WITH CHECK (true)"
+    postgres_server().execute(
+        "DROP POLICY own ON partywall.vectors",
+        "DROP POLICY nobody_elses ON partywall.vectors",
+        f"CREATE POLICY own ON partywall.vectors {made}",
+        database=database,
+    )
+
+    async def main() -> list[str]:
+        connection = await asyncpg.connect(postgres_server().dsn(database))
+        try:
+            async with connection.transaction():
+                return await faults_of_probes(connection, vectors=True)
+        finally:
+            await connection.close()
+
+    faults = asyncio.run(main())
+    assert any("as '_prob', vectors are seen" in fault for fault in faults)
+    assert any("insert another's row in `vectors`" in fault for fault in faults)
+    assert not any("`rows`" in fault for fault in faults)
+
+
+@pytest.mark.parametrize(("prepare", "said"), [
+    (["DROP EXTENSION vector"], "as an administrator, CREATE EXTENSION vector SCHEMA public"),
+    (["CREATE SCHEMA other", "ALTER EXTENSION vector SET SCHEMA other"], "ALTER EXTENSION vector SET SCHEMA public"),
+])  # fmt: skip
+def test_a_server_without_pgvector_in_its_place_is_refused_by_migrate(prepare: list[str], said: str) -> None:
+    server = postgres_server()
+    name = server.new_database()
+    try:
+        server.execute(*prepare, database=name)
+        with pytest.raises(ConfigError, match=said):
+            asyncio.run(owner_of(server, name).migrate())
+        asyncio.run(owner_of(server, name, vectors=False).migrate())
+    finally:
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+MENDED = (
+    "not forced",
+    "off for vectors",
+    "no policy for vectors",
+    "no vectors",
+    "another policy beside it",
+    "another setting",
+    "for others",
+    "no probe rows",
+    "no rights",
+)
 
 
 @pytest.mark.parametrize("what", MENDED)

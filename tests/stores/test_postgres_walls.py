@@ -177,6 +177,6 @@ def test_walls_are_those_that_are_shipped(tmp_path: Path) -> None:
             assert walls.placement.partition(A)._backend is house.backend  # type: ignore[attr-defined]  # a partition of PostgreSQL's
             await house.stores.memory.add(A, "agent", ALPHAS)
             assert isinstance(house.backend, PostgresBackend)
-            assert house.backend._places._known[ALPHA] is MAIN
+            assert house.backend._places._known[ALPHA] == replace(MAIN, has_vectors=True)
 
     asyncio.run(main())

@@ -53,7 +53,9 @@ def base_document(*, base_url: str | None = None, provider: str = "openai") -> d
         "policy": {
             "rbac": {
                 "deny_if_missing": ["X-User-ID"],
-                "roles": {"analyst": {"allowed_tools": ["search", "get_*"], "denied_tools": ["get_secret"]}},
+                "roles": {
+                    "analyst": {"allowed_tools": ["search", "get_*", "file_search"], "denied_tools": ["get_secret"]}
+                },
             }
         },
         "server": {"admin": {"api_keys": [key_hash(OPERATOR_KEY)]}},

@@ -23,6 +23,7 @@ from partywall.errors import ConfigError, PartywallError
 from partywall.keys import KeyStatus
 from partywall.platform.encryption import Encrypted
 from partywall.platform.standing import Standing, Suspension
+from partywall.platform.storage import Stored
 from partywall.stores import Stores, WallAlarm, open_stores
 from partywall.tenancy import TenantId
 from partywall.trail import TrailReader
@@ -99,7 +100,11 @@ async def _stored(subject: Subject) -> AsyncIterator[tuple[Stores | None, Mappin
     if place is None or not place.keys_dir.is_dir():
         yield None, {}
         return
-    async with place.open() as keys, open_stores(subject.data_dir, keys, on_alarm=_alarm) as stores:
+    server = Stored.of(subject.document).serving()
+    async with (
+        place.open() as keys,
+        open_stores(subject.data_dir, keys, on_alarm=_alarm, postgres=server) as stores,
+    ):
         yield stores, {status.tenant: status for status in await keys.life.statuses()}
 
 

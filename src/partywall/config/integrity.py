@@ -110,6 +110,9 @@ def _storage(document: Document) -> Iterator[Fault]:
             message = "the same as `dsn_ref`; who serves must not own the tables"
             yield Fault("storage-address", ("storage", "owner_dsn_ref"), message)
         return
+    if storage.vectors != "memory":
+        message = f"`{storage.vectors}` is of PostgreSQL; say `backend: postgres` as well, or `memory`"
+        yield Fault("storage-address", ("storage", "vectors"), message)
     for key in ("dsn_ref", "owner_dsn_ref"):
         if getattr(storage, key) is not None:
             message = f"`{storage.backend}` has no server; say `backend: postgres`, or leave it out"

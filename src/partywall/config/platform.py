@@ -62,6 +62,11 @@ class Storage(Section):
     max_connections: int = Field(
         default=16, ge=1, le=1000, description="Connections to PostgreSQL at most, for each process."
     )
+    vectors: Literal["memory", "pgvector"] = Field(
+        default="memory",
+        description="Where vectors of documents are compared: sealed at rest and scanned in our memory; or in the "
+        "tenant's place on PostgreSQL, in the clear. A collection stays where its first document came to.",
+    )
     cache: Literal["embedded", "valkey"] = Field(
         default="embedded", description="Where caches, sessions and counters are."
     )

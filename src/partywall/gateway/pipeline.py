@@ -15,6 +15,7 @@ from typing import Final
 
 from partywall.config.routing import Stage
 from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
+from partywall.gateway.context.asked import FILE_SEARCH
 from partywall.gateway.context.composing import compose
 from partywall.gateway.context.instructions import instruct
 from partywall.gateway.context.turn import InstructedTurn, Turn
@@ -122,8 +123,10 @@ class Pipeline:
         # 5. The context: what its tenant stored and the request goes on with, and the instructions that come first.
         turn: Turn | None = None
         if asked is not None:
+            exchange.request.watch()
             limit = server.max_body_bytes
             turn = await compose(scope, stores, wire, body, asked, decision, limit_bytes=limit)
+            exchange.request.unwatch()
             record.policies = decision.results
         if (instructions := serving.snapshot.instructions) is not None:
             if turn is None and api is Api.RESPONSES:
@@ -180,13 +183,17 @@ class Pipeline:
         request = exchange.request
         call = await read_call(exchange, scope, endpoint, api, path, self._platform)
         # 4. Policy.
-        facts = Facts(request.method, path, api, None, request.header_map, tenant_hints=tuple(call.hints))
+        # Documents are reached through the tool that searches them, and by nobody who may not use it.
+        tool = FILE_SEARCH if api in (Api.FILES, Api.VECTOR_STORES) else None
+        hints = tuple(call.hints)
+        facts = Facts(request.method, path, api, None, request.header_map, forced_tool=tool, tenant_hints=hints)
         decision = decide(exchange.serving.snapshot.rules, scope, route, facts)
         exchange.decided(decision)
         require(decision)
         # 6. No trail, no data.
         await self._platform.trail.admit(exchange.record)
-        # 7. The store. 8. The answer, which is this tenant's own.
+        # 7. The store; given up when the client hangs up, with nothing half made. 8. The answer, this tenant's own.
+        request.watch()
         told = await answer_call(act, call)
         decision.note("stores", Stage.PRE_RESPONSE, Verdict.ALLOW, told.done)
         exchange.responder.whole(200, tenant_lines(exchange.id, told.content_type), told.body)

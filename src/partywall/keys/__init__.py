@@ -16,6 +16,7 @@ import importlib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from partywall.keys.blinding import blind
     from partywall.keys.key_store import PLATFORM, KeyStore
     from partywall.keys.keyring import KeyRing
     from partywall.keys.life import KeyStatus, KeyVersionStatus, Life, Rotations
@@ -87,6 +88,7 @@ __all__ = [
     "TokenAuth",
     "VaultAuth",
     "VaultRootSettings",
+    "blind",
     "is_tenant_box",
     "new_tenant_box_keys",
     "open_by_tenant",
@@ -97,6 +99,7 @@ __all__ = [
 ]
 
 _NAMES: Final = {
+    "blinding": ("blind",),
     "key_store": (
         "PLATFORM",
         "KeyStore",

@@ -44,6 +44,7 @@ class Retrieved:
                 verify_namespace=rag.retrieval_validation.verify_namespace_before_return,
                 alert_threshold=_alert_threshold(document.leakage_detection),
                 limits=limits,
+                vectors_in_partition=document.storage.vectors == "pgvector",
             ),
             _model(rag.embedding),
             {

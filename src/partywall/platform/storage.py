@@ -61,7 +61,13 @@ class Stored:
             strategy=self.strategy,
             own_strategies=self.own_strategies,
             max_connections=self.section.max_connections,
+            vectors=self.keeps_vectors,
         )
+
+    @property
+    def keeps_vectors(self) -> bool:
+        """Whether the server is to compare documents' vectors."""
+        return self.section.vectors == "pgvector"
 
     def strategy_of(self, tenant: TenantId) -> Strategy:
         """Where the document wants the tenant's rows."""
@@ -110,7 +116,7 @@ async def migrate_storage(document: Path) -> AsyncIterator[tuple[str, str]]:
     owned = _required(document)
     owner, serving = owned.dsns()
     wanted = {tenant: owned.stored.strategy_of(tenant) for tenant in owned.tenants}
-    async for done in migrate(owner, serving, wanted):
+    async for done in migrate(owner, serving, wanted, vectors=owned.stored.keeps_vectors):
         yield done
 
 
@@ -143,7 +149,7 @@ async def provision_tenant(document: Path, tenant: TenantId) -> None:
     if strategy is Strategy.NAMESPACE and owned.stored.section.owner_dsn_ref is None:
         return
     owner, serving = owned.dsns()
-    await provision(owner, serving, tenant, strategy)
+    await provision(owner, serving, tenant, strategy, vectors=owned.stored.keeps_vectors)
 
 
 def _required(document: Path) -> _Owned:

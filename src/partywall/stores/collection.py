@@ -15,14 +15,35 @@ from typing import Final, NamedTuple, TypeAlias
 
 from partywall.errors import BadRequest, KeyUnavailable, Missing, PayloadTooLarge, SealBroken, StoreUnavailable
 from partywall.keys import TenantStoreKeys
-from partywall.stores.backends.base import Change, Delete, DeleteGroup, Insert, Replace, Row
+from partywall.stores.backends import base
+from partywall.stores.backends.base import (
+    Change,
+    Delete,
+    DeleteGroup,
+    Insert,
+    Replace,
+    Row,
+    VectorChange,
+    VectorPartition,
+)
 from partywall.stores.fields import Page, check_page_size, check_word
 from partywall.stores.records import Home, Record, encode
 from partywall.stores.resealing import StoredRecords
 from partywall.stores.walls import Walls, authorise
 from partywall.tenancy import TenantId, TenantScope
 
-__all__ = ["Collection", "Drop", "DropGroup", "Group", "Names", "Put", "StoreChange"]
+__all__ = [
+    "Collection",
+    "Drop",
+    "DropGroup",
+    "DropIndex",
+    "DropVectors",
+    "Group",
+    "Names",
+    "Put",
+    "PutVectors",
+    "StoreChange",
+]
 
 _LARGEST_RECORD_BYTES: Final = 4 * 2**20
 _ROWS_AT_ONCE: Final = 4
@@ -79,7 +100,29 @@ class DropGroup(NamedTuple):
     group: Group
 
 
-StoreChange: TypeAlias = Put | Drop | DropGroup
+class PutVectors(NamedTuple):
+    """Vectors of the records of a group, numbered from `first`, in an index: in the clear, to be compared there."""
+
+    within: Group
+    group: Group
+    first: int
+    vectors: Sequence[Sequence[float]]
+
+
+class DropVectors(NamedTuple):
+    """All vectors of a group that go from an index."""
+
+    within: Group
+    group: Group
+
+
+class DropIndex(NamedTuple):
+    """An index that goes with all of its vectors."""
+
+    within: Group
+
+
+StoreChange: TypeAlias = Put | Drop | DropGroup | PutVectors | DropVectors | DropIndex
 
 
 class Collection:
@@ -202,8 +245,38 @@ class Collection:
             KeyUnavailable, StoreUnavailable: nothing was changed, as far as is known.
         """
         authorise(scope)
-        made = [await self._sealed(scope, change) for change in changes]
-        return await self._walls.placement.partition(scope).commit(made)
+        rows: list[Change] = []
+        made: list[Change | VectorChange] = []
+        for change in changes:
+            if isinstance(change, PutVectors | DropVectors | DropIndex):
+                made.append(await self._placed(scope, change))
+            else:
+                rows.append(await self._sealed(scope, change))
+                made.append(rows[-1])
+        if len(rows) == len(made):
+            return await self._walls.placement.partition(scope).commit(rows)
+        return await self._vectors_of(scope).commit(made)
+
+    async def nearest(
+        self, scope: TenantScope, index: Group, vector: Sequence[float], *, limit: int, groups: Sequence[bytes] | None
+    ) -> Sequence[base.Near]:
+        """Which vectors of an index are nearest to this one: a hint that says nothing of whose they are.
+
+        `groups` are hashed names (see `group_names`) to which it is narrowed; None: whichever. None of them: nothing.
+
+        Raises:
+            KeyUnavailable, StoreUnavailable: it can't be told now, or this store's engine compares no vectors.
+        """
+        authorise(scope)
+        if groups is not None and not groups:
+            return []
+        name = await self._group(scope, index)
+        return await self._vectors_of(scope).nearest(name, vector, limit=limit, groups=groups)
+
+    async def group_names(self, scope: TenantScope, groups: Sequence[Group]) -> list[bytes]:
+        """What these groups of the scope's tenant are hashed to. It opens nothing."""
+        authorise(scope)
+        return [await self._group(scope, group) for group in groups]
 
     async def erase(self, scope: TenantScope) -> int:
         """Delete everything of the scope's tenant in this store; returns how many records there were."""
@@ -241,7 +314,23 @@ class Collection:
         except (KeyUnavailable, StoreUnavailable, SealBroken) as error:
             _log.warning("old records of `%s` in `%s` keep their seals for now: %s", scope.tenant, self.store, error)
 
-    async def _sealed(self, scope: TenantScope, change: StoreChange) -> Change:
+    def _vectors_of(self, scope: TenantScope) -> VectorPartition:
+        partition = self._walls.placement.partition(scope)
+        if not isinstance(partition, VectorPartition):
+            raise StoreUnavailable(f"vectors of `{scope.tenant}` are compared by PostgreSQL, and this isn't one")
+        return partition
+
+    async def _placed(self, scope: TenantScope, change: PutVectors | DropVectors | DropIndex) -> VectorChange:
+        index = await self._group(scope, change.within)
+        match change:
+            case PutVectors(_, group, first, vectors):
+                return base.PutVectors(index, await self._group(scope, group), first, vectors)
+            case DropVectors(_, group):
+                return base.DropVectors(index, await self._group(scope, group))
+            case DropIndex():
+                return base.DropIndex(index)
+
+    async def _sealed(self, scope: TenantScope, change: Put | Drop | DropGroup) -> Change:
         match change:
             case DropGroup(group):
                 return DeleteGroup(await self._group(scope, group))

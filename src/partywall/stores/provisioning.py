@@ -63,7 +63,7 @@ async def check_postgres(settings: PostgresSettings, tenants: Iterable[TenantId]
 
 
 async def migrate(
-    owner_dsn: Secret, serving_dsn: Secret, wanted: Mapping[TenantId, Strategy]
+    owner_dsn: Secret, serving_dsn: Secret, wanted: Mapping[TenantId, Strategy], *, vectors: bool = False
 ) -> AsyncIterator[tuple[str, str]]:
     """Bring the server to this partywall's version: the common schema, the places of the `wanted` tenants, and those of
     every other tenant that was provisioned. Yields what was done, and what was wrong with it ("" for nothing).
@@ -74,7 +74,7 @@ async def migrate(
     """
     with _extra():
         from partywall.stores.backends.postgres.owner import Owner  # noqa: PLC0415 - an extra
-    owner = Owner(owner_dsn, serving_dsn)
+    owner = Owner(owner_dsn, serving_dsn, vectors=vectors)
     await owner.migrate()
     yield "the common schema", ""
     for tenant, strategy in sorted({**await owner.placed(), **wanted}.items()):
@@ -86,7 +86,9 @@ async def migrate(
             yield tenant, ""
 
 
-async def provision(owner_dsn: Secret, serving_dsn: Secret, tenant: TenantId, strategy: Strategy) -> None:
+async def provision(
+    owner_dsn: Secret, serving_dsn: Secret, tenant: TenantId, strategy: Strategy, *, vectors: bool = False
+) -> None:
     """Make the place of one tenant, or repair it.
 
     Raises:
@@ -95,7 +97,7 @@ async def provision(owner_dsn: Secret, serving_dsn: Secret, tenant: TenantId, st
     """
     with _extra():
         from partywall.stores.backends.postgres.owner import Owner  # noqa: PLC0415 - an extra
-    await Owner(owner_dsn, serving_dsn).provision(tenant, strategy)
+    await Owner(owner_dsn, serving_dsn, vectors=vectors).provision(tenant, strategy)
 
 
 @contextmanager

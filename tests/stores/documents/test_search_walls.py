@@ -41,7 +41,7 @@ async def fill(house: House, scope: TenantScope, mark: str, pieces: int = 8) -> 
 
 def index_of(house: House, scope: TenantScope) -> Index:
     index = house.stores.documents._shelf.get(scope.tenant, "default")
-    assert index is not None
+    assert isinstance(index, Index)
     return index
 
 

@@ -84,6 +84,8 @@ class PostgresServer:
         self._child.wait_until_up(self._answers)
         atexit.register(self.stop)
         self._count = 0
+        # pgvector isn't trusted, so an administrator makes it; databases made of this template have it.
+        self.execute("CREATE EXTENSION vector SCHEMA public", database="template1")
         self.execute(
             f"CREATE ROLE {OWNER} LOGIN CREATEDB CREATEROLE PASSWORD '{_PASSWORD}'",
             f"CREATE ROLE {SERVING} LOGIN PASSWORD '{_PASSWORD}'",

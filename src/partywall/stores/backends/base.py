@@ -5,13 +5,16 @@ and store, chosen when it was made and never by a value in a call. Groups and ke
 above, compared byte for byte; an empty one is refused before anything is asked. What was committed has survived the
 death of this process. Positions and counts never leave, so that nothing can be read from them about other partitions.
 
+Some keep vectors beside the rows, in the clear, since an engine can't compare what is sealed. What such a one calls
+near is a hint: it names rows, which are then fetched and opened as every other.
+
 Doesn't promise: to know whose a row is, beyond the partition it lies in. The seal and the record inside say that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from partywall.tenancy import TenantId
 
@@ -22,15 +25,22 @@ __all__ = [
     "Change",
     "Delete",
     "DeleteGroup",
+    "DropIndex",
+    "DropVectors",
     "Insert",
+    "Near",
     "Partition",
+    "PutVectors",
     "Replace",
     "Reseal",
     "Row",
     "Scan",
+    "VectorChange",
+    "VectorPartition",
     "check_changes",
     "check_limit",
     "check_name",
+    "check_nearest",
     "check_page",
     "check_places",
 ]
@@ -90,7 +100,39 @@ class Reseal(NamedTuple):
     sealed: bytes
 
 
+class PutVectors(NamedTuple):
+    """Vectors of the rows of a group, numbered from `first`, in an index. Fails if one of that number is there."""
+
+    within: bytes
+    group: bytes
+    first: int
+    vectors: Sequence[Sequence[float]]
+
+
+class DropVectors(NamedTuple):
+    """All vectors of a group in an index; none is fine."""
+
+    within: bytes
+    group: bytes
+
+
+class DropIndex(NamedTuple):
+    """All vectors of an index; none is fine."""
+
+    within: bytes
+
+
 Change: TypeAlias = Insert | Replace | Delete | DeleteGroup | Reseal
+VectorChange: TypeAlias = PutVectors | DropVectors | DropIndex
+
+
+class Near(NamedTuple):
+    """A vector that is near to another: which it is, never the vector itself."""
+
+    group: bytes
+    number: int
+    score: float
+    """The product of the two: of vectors of length 1, the cosine of their angle."""
 
 
 class Scan(NamedTuple):
@@ -132,10 +174,26 @@ class Partition(Protocol):
         """
 
     async def count(self) -> int:
-        """How many rows the partition holds."""
+        """How many rows the partition holds, and vectors if it keeps any."""
 
     async def delete_all(self) -> int:
-        """Delete every row of the partition, and return how many there were."""
+        """Delete everything in the partition, and return how many rows and vectors there were."""
+
+
+@runtime_checkable
+class VectorPartition(Protocol):
+    """What a partition can do besides when its engine compares vectors, too."""
+
+    async def commit(self, changes: Sequence[Change | VectorChange]) -> bool:
+        """As `Partition.commit`; rows and vectors change together or not at all."""
+
+    async def nearest(
+        self, index: bytes, vector: Sequence[float], *, limit: int, groups: Sequence[bytes] | None = None
+    ) -> Sequence[Near]:
+        """The `limit` vectors of the index nearest to this one, nearest first; of these groups only if any are given.
+
+        Of equally near ones, those that were put first come first. Vectors of other dimensions aren't near.
+        """
 
 
 class Backend(Protocol):
@@ -159,14 +217,37 @@ def check_name(name: bytes) -> None:
         raise ValueError(f"a group or key is 1 to {LONGEST_NAME_BYTES} bytes; an empty one would mean everything")
 
 
-def check_changes(changes: Sequence[Change]) -> None:
-    """Refuse changes that name no single place."""
+def check_changes(changes: Sequence[Change | VectorChange]) -> None:
+    """Refuse changes that name no single place, and vectors of nothing."""
     if not changes:
         raise ValueError("there is nothing to commit")
     for change in changes:
-        check_name(change.group)
-        if not isinstance(change, DeleteGroup):
-            check_name(change.key)
+        match change:
+            case PutVectors(index, group, first, vectors):
+                check_name(index)
+                check_name(group)
+                if first < 0 or not vectors or not all(vectors):
+                    raise ValueError("vectors are one or more, of one or more dimensions, and numbered from 0")
+            case DropVectors(index, group):
+                check_name(index)
+                check_name(group)
+            case DropIndex(index):
+                check_name(index)
+            case DeleteGroup(group):
+                check_name(group)
+            case Insert() | Replace() | Delete() | Reseal():
+                check_name(change.group)
+                check_name(change.key)
+
+
+def check_nearest(index: bytes, vector: Sequence[float], limit: int, groups: Sequence[bytes] | None) -> None:
+    """Refuse to look for what is near to nothing, without end, or among no groups at all."""
+    check_name(index)
+    check_limit(limit)
+    if not vector or (groups is not None and not groups):
+        raise ValueError("a vector has dimensions, and is looked for among groups or among all of them")
+    for group in groups or ():
+        check_name(group)
 
 
 def check_places(places: Sequence[tuple[bytes, bytes]]) -> None:

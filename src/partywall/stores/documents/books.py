@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 from partywall.errors import Conflict, QuotaExceeded
-from partywall.stores.collection import Collection, Drop, DropGroup, Put, StoreChange
+from partywall.stores.collection import (
+    Collection,
+    Drop,
+    DropGroup,
+    DropIndex,
+    DropVectors,
+    Put,
+    StoreChange,
+)
 from partywall.stores.documents import places
 from partywall.stores.documents.kinds import DEFAULT, Document, DocumentCollection, File, Limits
 from partywall.stores.documents.metadata import Value, metadata_of
@@ -47,6 +55,8 @@ class Head:
     bytes: int = 0
     model: str | None = None
     dimensions: int | None = None
+    in_partition: bool = False
+    """Whether its vectors lie in the tenant's partition, to be compared there, and not in sealed blocks."""
     revision: int = 0
 
     @classmethod
@@ -71,6 +81,7 @@ class Head:
             int(number(body, "bytes")),
             model if isinstance(model, str) else None,
             int(number(body, "dimensions")) if isinstance(model, str) else None,
+            body.get("in_partition") is True,
             record.revision,
         )
 
@@ -82,7 +93,19 @@ class Head:
         }
         if self.documents:
             body |= {"model": self.model, "dimensions": self.dimensions}
+            if self.in_partition:
+                body["in_partition"] = True
         return Put(places.COLLECTIONS, self.id, body, self.revision)
+
+    def removal(self) -> list[StoreChange]:
+        """The changes that delete it with its documents' records, names and vectors; not their pieces."""
+        vectors = places.vectors(self.id)
+        return [
+            Drop(places.COLLECTIONS, self.id, self.revision),
+            DropGroup(places.documents(self.id)),
+            DropGroup(places.named(self.id)),
+            DropIndex(vectors) if self.in_partition else DropGroup(vectors),
+        ]
 
     def without(self, document: Kept) -> Head:
         """It, when that document is gone."""
@@ -204,14 +227,17 @@ class Kept:
         body = {name: getattr(self, name) for name in (*names, "metadata", "created", "is_added")}
         return Put(places.documents(self.collection), self.id, body, self.revision)
 
-    def removal(self) -> list[StoreChange]:
-        """The changes that delete it: record, name, pieces and vectors."""
+    def removal(self, head: Head) -> list[StoreChange]:
+        """The changes that delete it from its collection: record, name, pieces and vectors."""
         group = places.vectors(self.collection)
         changes: list[StoreChange] = [
             Drop(places.documents(self.collection), self.id, self.revision),
             DropGroup(places.chunks(self.version)),
         ]
-        changes += [Drop(group, vector_block_id(self.version, first)) for first in self.block_starts()]
+        if head.in_partition:
+            changes.append(DropVectors(group, places.chunks(self.version)))
+        else:
+            changes += [Drop(group, vector_block_id(self.version, first)) for first in self.block_starts()]
         if self.is_added:
             changes.append(Drop(places.named(self.collection), self.name))
         return changes

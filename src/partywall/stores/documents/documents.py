@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from partywall.errors import BadRequest
-from partywall.stores.collection import Drop, DropGroup, StoreChange
+from partywall.stores.collection import DropGroup
 from partywall.stores.documents import places
 from partywall.stores.documents.books import Attempt, Books, Head, Kept, Stored
 from partywall.stores.documents.embedding import Embedder, EmbedderOf
@@ -47,7 +47,7 @@ class Documents:
         self._files = files
         self._namespace_key = settings.namespace_key
         self._offline: Embedder | None = None
-        self._ingestion = Ingestion(books, Parser(settings.limits), self._offline_for, settings.namespace_format)
+        self._ingestion = Ingestion(books, Parser(settings.limits), self._offline_for, settings)
         self._shelf = Shelf(settings.limits.index_bytes)
         self._search = Search(books, self._ingestion, self._shelf, settings)
 
@@ -157,12 +157,7 @@ class Documents:
             if head is None:
                 raise self._records.missing(scope)
             usage = (await self._books.usage(scope)).plus(collections=-1, chunks=-head.chunks)
-            changes: list[StoreChange] = [
-                Drop(places.COLLECTIONS, collection, head.revision),
-                DropGroup(places.documents(collection)),
-                DropGroup(places.named(collection)),
-                DropGroup(places.vectors(collection)),
-            ]
+            changes = head.removal()
             async for kept, file in self._with_files(scope, collection):
                 changes.append(DropGroup(places.chunks(kept.version)))
                 left = tuple(each for each in file.collections if each != collection)
@@ -325,7 +320,7 @@ class Documents:
             head, usage = await self._books.open(scope, collection)
             file = await self._books.file(scope, document_id)
             usage = usage.plus(chunks=-kept.chunks)
-            changes = [*kept.removal(), head.without(kept).put()]
+            changes = [*kept.removal(head), head.without(kept).put()]
             left = tuple(each for each in file.collections if each != collection)
             if keep_file or left or file.added_to != collection:
                 changes.append(dataclasses.replace(file, collections=left).put())

@@ -56,7 +56,7 @@ class Files:
                 return [stored.put(), usage.check(scope, self._books.limits).put(), *stage.end()], stored.seen()
 
             return await self._books.change(scope, attempt)
-        except Exception:
+        except BaseException:  # a caller that leaves, too
             await stage.give_up()
             raise
 
@@ -131,7 +131,7 @@ class Files:
             for collection in stored.collections:
                 kept = await self._books.document(scope, collection, stored.id)
                 head, _ = await self._books.open(scope, collection)
-                changes += [*kept.removal(), head.without(kept).put()]
+                changes += [*kept.removal(head), head.without(kept).put()]
                 chunks += kept.chunks
             changes.append(usage.plus(files=-1, size=-stored.bytes, chunks=-chunks).put())
             return changes, None

@@ -54,6 +54,7 @@ class Candidate(NamedTuple):
     """A piece that may be among the best."""
 
     document: str
+    """Empty when the engine named something that isn't of any document of the collection."""
     version: str
     number: int
     score: float

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from partywall.errors import BadRequest, Conflict, PayloadTooLarge, QuotaExceeded
-from partywall.stores.collection import Put, StoreChange
+from partywall.stores.collection import Put, PutVectors, StoreChange
 from partywall.stores.documents import places
 from partywall.stores.documents.books import (
     Attempt,
@@ -35,7 +35,7 @@ from partywall.stores.documents.chunking import Span, cut
 from partywall.stores.documents.embedding import Embedder, EmbedderOf, checked
 from partywall.stores.documents.extras import require
 from partywall.stores.documents.files import stage_file
-from partywall.stores.documents.kinds import Document, Progress
+from partywall.stores.documents.kinds import Document, Progress, Retrieval
 from partywall.stores.documents.metadata import Value
 from partywall.stores.documents.parsing import Parser, media_type_of
 from partywall.stores.documents.staging import Stage, sweep
@@ -99,11 +99,12 @@ class _Staged:
 class Ingestion:
     """Makes documents."""
 
-    def __init__(self, books: Books, parser: Parser, embedder_of: EmbedderOf, namespace_format: str) -> None:
+    def __init__(self, books: Books, parser: Parser, embedder_of: EmbedderOf, settings: Retrieval) -> None:
         self._books = books
         self._parser = parser
         self.embedder_of = embedder_of
-        self._namespace_format = namespace_format
+        self._namespace_format = settings.namespace_format
+        self._in_partition = settings.vectors_in_partition
 
     def namespace(self, scope: TenantScope) -> str:
         """What the tenant's part of the documents is called."""
@@ -126,7 +127,7 @@ class Ingestion:
                 return await self._put_added(scope, come, digest, staged, file)
 
             made = await self._books.change(scope, attempt)
-        except Exception:
+        except BaseException:  # a caller that leaves, too
             await staged.stage.give_up()
             raise
         if made.id != file.id:  # somebody added the same bytes under the same name meanwhile
@@ -146,7 +147,7 @@ class Ingestion:
                 return await self._put_attached(scope, come, digest, staged, file_id)
 
             made = await self._books.change(scope, attempt)
-        except Exception:
+        except BaseException:  # a caller that leaves, too
             await staged.stage.give_up()
             raise
         return made
@@ -207,7 +208,7 @@ class Ingestion:
         stage = Stage(self._books, scope)
         try:
             blocks = await self._embed(scope, come, stage, embedder, read.text, spans)
-        except Exception:
+        except BaseException:  # a caller that leaves, too
             await stage.give_up()
             raise
         return _Staged(stage, embedder.name, embedder.dimensions, media_type, len(read.text), spans, blocks)
@@ -277,7 +278,7 @@ class Ingestion:
     ) -> tuple[list[StoreChange], Head, Usage]:
         """What takes the old version away, its file as well unless another collection holds it."""
         file = await self._books.file(scope, old.id)
-        changes = old.removal()
+        changes = old.removal(head)
         usage = usage.plus(chunks=-old.chunks)
         left = tuple(each for each in file.collections if each != old.collection)
         if left:
@@ -308,8 +309,6 @@ class Ingestion:
         self, scope: TenantScope, staged: _Staged, document: Kept, head: Head, usage: Usage
     ) -> list[StoreChange]:
         """What puts a document into its collection, and counts it."""
-        from partywall.stores.documents.index import block_body  # noqa: PLC0415 - needs numpy, of the extra
-
         if head.documents and (head.model, head.dimensions) != (staged.model, staged.dimensions):
             raise _other_model(scope, head, staged.model)
         if head.documents >= self._books.limits.documents_of_collection:
@@ -321,18 +320,28 @@ class Ingestion:
             bytes=head.bytes + document.bytes,
             model=staged.model,
             dimensions=staged.dimensions,
+            in_partition=head.in_partition if head.documents else self._in_partition,
         )
-        if 2 * _FLOAT_BYTES * head.chunks * staged.dimensions > self._books.limits.index_bytes:
+        opened = 0 if head.in_partition else 2 * _FLOAT_BYTES * head.chunks * staged.dimensions
+        if opened > self._books.limits.index_bytes:
             raise QuotaExceeded(
                 f"a collection of `{scope.tenant}` would have {head.chunks} vectors, too many to be open"
             )
-        group, version = places.vectors(document.collection), staged.stage.id
-        blocks = [
-            Put(group, vector_block_id(version, first), block_body(version, first, vectors))
-            for first, vectors in zip(document.block_starts(), staged.blocks, strict=True)
-        ]
         usage = usage.plus(chunks=document.chunks).check(scope, self._books.limits)
-        return [head.put(), usage.put(), document.put(), *blocks, *staged.stage.end()]
+        return [head.put(), usage.put(), document.put(), *_vectors(head, staged, document), *staged.stage.end()]
+
+
+def _vectors(head: Head, staged: _Staged, document: Kept) -> list[StoreChange]:
+    """What puts a document's vectors where those of its collection are."""
+    from partywall.stores.documents.index import block_body  # noqa: PLC0415 - needs numpy, of the extra
+
+    group, version = places.vectors(document.collection), staged.stage.id
+    blocks = zip(document.block_starts(), staged.blocks, strict=True)
+    if head.in_partition:
+        return [PutVectors(group, places.chunks(version), first, vectors.tolist()) for first, vectors in blocks]
+    return [
+        Put(group, vector_block_id(version, first), block_body(version, first, vectors)) for first, vectors in blocks
+    ]
 
 
 async def _check_stage(scope: TenantScope, stage: Stage) -> None:

@@ -127,4 +127,6 @@ class Retrieval:
     verify_namespace: bool = True
     alert_threshold: int | None = None
     """Foreign pieces in one result above which an alarm sounds; None: they aren't counted."""
+    vectors_in_partition: bool = False
+    """Whether new collections keep their vectors in the tenant's partition, in the clear, and are searched there."""
     limits: Limits = Limits()

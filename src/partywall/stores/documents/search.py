@@ -30,6 +30,7 @@ from partywall.stores.documents.filters import Filter, matches
 from partywall.stores.documents.ingestion import Ingestion
 from partywall.stores.documents.kinds import Hit, Retrieval
 from partywall.stores.documents.metadata import Value
+from partywall.stores.documents.partition_index import PartitionIndex
 from partywall.stores.documents.shelf import Shelf
 from partywall.stores.fields import ATTEMPTS, members, number, pause, text
 from partywall.stores.records import Record
@@ -37,7 +38,7 @@ from partywall.tenancy import TenantScope
 
 if TYPE_CHECKING:
     from partywall.stores.documents.embedding import Vectors
-    from partywall.stores.documents.index import Candidate, Index
+    from partywall.stores.documents.index import Candidate, Index, Known
 
 __all__ = ["Search"]
 
@@ -83,7 +84,7 @@ class Search:
             self._shelf.drop(scope.tenant, collection)
         raise Conflict(f"a collection of `{scope.tenant}` changes too fast to be searched")
 
-    async def _embedded(self, scope: TenantScope, question: str, index: Index) -> Vectors:
+    async def _embedded(self, scope: TenantScope, question: str, index: Index | PartitionIndex) -> Vectors:
         embedder = self._ingestion.embedder_of(scope)
         if (embedder.name, embedder.dimensions) != (index.model, index.dimensions):
             raise BadRequest(
@@ -95,7 +96,7 @@ class Search:
 
     # -- Step 1 ---
 
-    async def _load(self, scope: TenantScope, collection: str) -> Index | None:
+    async def _load(self, scope: TenantScope, collection: str) -> Index | PartitionIndex | None:
         """The collection's index, from its records; None for the default collection that nobody filled.
 
         Raises:
@@ -114,20 +115,29 @@ class Search:
                     Kept.of(record, collection) for record in await self._every(scope, places.documents(collection))
                 )
             ]
-            blocks = [engine.read_block(record.body) for record in await self._every(scope, places.vectors(collection))]
+            index = await self._index(scope, head, documents)
             if (await self._books.head(scope, collection)) == head:
-                index = await asyncio.to_thread(
-                    engine.Index,
-                    engine.Stamp(head.made, head.revision),
-                    head.model,
-                    head.dimensions or 0,
-                    documents,
-                    blocks,
-                )
                 self._shelf.put(scope.tenant, collection, index)
                 return index
             await pause()
         raise Conflict(f"a collection of `{scope.tenant}` changes too fast to be searched")
+
+    async def _index(self, scope: TenantScope, head: Head, documents: Sequence[Known]) -> Index | PartitionIndex:
+        from partywall.stores.documents import index as engine  # noqa: PLC0415 - needs numpy, of the extra
+
+        stamp, dimensions = engine.Stamp(head.made, head.revision), head.dimensions or 0
+        if head.in_partition:
+            names = await self._records.group_names(scope, [places.chunks(each.version) for each in documents])
+            return PartitionIndex(
+                self._records,
+                places.vectors(head.id),
+                stamp,
+                head.model,
+                dimensions,
+                dict(zip(names, documents, strict=True)),
+            )
+        blocks = [engine.read_block(record.body) for record in await self._every(scope, places.vectors(head.id))]
+        return await asyncio.to_thread(engine.Index, stamp, head.model, dimensions, documents, blocks)
 
     async def _every(self, scope: TenantScope, group: Group) -> list[Record]:
         found: list[Record] = []
@@ -143,7 +153,7 @@ class Search:
     # -- Steps 4 and 5 ---
 
     async def fetch(
-        self, scope: TenantScope, collection: str, index: Index, candidates: Sequence[Candidate]
+        self, scope: TenantScope, collection: str, index: Index | PartitionIndex, candidates: Sequence[Candidate]
     ) -> tuple[Record | None, dict[str, Record | None], list[Record | None]]:
         """The head, the candidates' documents, and their pieces."""
         owners = list(dict.fromkeys(each.document for each in candidates))
@@ -178,7 +188,12 @@ class _Round:
     """One search over one state of the index."""
 
     def __init__(
-        self, search: Search, scope: TenantScope, collection: str, condition: Filter | None, index: Index
+        self,
+        search: Search,
+        scope: TenantScope,
+        collection: str,
+        condition: Filter | None,
+        index: Index | PartitionIndex,
     ) -> None:
         self._search = search
         self._scope = scope
@@ -190,13 +205,18 @@ class _Round:
     async def best(self, vector: Vectors | None, k: int) -> Sequence[Hit] | None:
         """The k best pieces; None if the index isn't of the collection's current state."""
         hits: list[Hit] = []
-        asked, wanted = 0, k
+        seen: set[Candidate] = set()
+        wanted = k
         while True:
             candidates = [] if vector is None else await self._nearest(vector, wanted)
-            fresh = candidates[asked:]
+            new = [each for each in candidates if each not in seen]
+            seen.update(new)
+            fresh = [each for each in new if each.document]
             head, documents, pieces = await self._search.fetch(self._scope, self._collection, self._index, fresh)
             if not self._is_current(head):
                 return None
+            if len(fresh) < len(new):
+                self._search.alarm(self._scope, "the index named pieces of no document that is there for this tenant")
             for candidate, piece in zip(fresh, pieces, strict=True):
                 hit = self._verified(candidate, documents[candidate.document], piece)
                 if hit is not None and len(hits) < k:
@@ -209,6 +229,8 @@ class _Round:
 
     async def _nearest(self, vector: Vectors, count: int) -> list[Candidate]:
         allowed = self._allowed()
+        if isinstance(self._index, PartitionIndex):
+            return await self._index.nearest(self._scope, vector, count, allowed)
         if self._index.nbytes <= _INLINE_BYTES and allowed is None:
             return self._index.nearest(vector, count)
         return await asyncio.to_thread(self._index.nearest, vector, count, allowed)

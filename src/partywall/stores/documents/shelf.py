@@ -17,6 +17,7 @@ from partywall.tenancy import TenantId
 
 if TYPE_CHECKING:
     from partywall.stores.documents.index import Index
+    from partywall.stores.documents.partition_index import PartitionIndex
 
 __all__ = ["Shelf"]
 
@@ -29,7 +30,9 @@ class Shelf:
     def __init__(self, most_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most_bytes
         self._clock = clock
-        self._held: OrderedDict[tuple[TenantId, str], tuple[Index, float]] = OrderedDict()  # least recently used first
+        self._held: OrderedDict[tuple[TenantId, str], tuple[Index | PartitionIndex, float]] = (
+            OrderedDict()
+        )  # least recently used first
         self._of: dict[TenantId, set[str]] = {}
         self.nbytes = 0
         """What is held."""
@@ -38,7 +41,7 @@ class Shelf:
         """How many indexes are open."""
         return len(self._held)
 
-    def get(self, tenant: TenantId, collection: str) -> Index | None:
+    def get(self, tenant: TenantId, collection: str) -> Index | PartitionIndex | None:
         """The index, if it is open."""
         self._drop_idle()
         found = self._held.get((tenant, collection))
@@ -48,7 +51,7 @@ class Shelf:
         self._held.move_to_end((tenant, collection))
         return found[0]
 
-    def put(self, tenant: TenantId, collection: str, index: Index) -> None:
+    def put(self, tenant: TenantId, collection: str, index: Index | PartitionIndex) -> None:
         """Keep it, as far as there is room: one that is larger than all the room is not kept."""
         self.drop(tenant, collection)
         if index.nbytes > self._most:

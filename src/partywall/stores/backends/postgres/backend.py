@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 from partywall.errors import ConfigError, StoreUnavailable
 from partywall.stores.backends.postgres.connections import FAILURES, Connections, Transaction, told
 from partywall.stores.backends.postgres.partition import PostgresPartition, Whose
-from partywall.stores.backends.postgres.places import NOBODY_ELSE, Places
+from partywall.stores.backends.postgres.places import NOBODY_ELSE, Place, Places
 from partywall.stores.backends.postgres.self_check import (
     faults_of_probes,
     faults_of_role,
@@ -27,7 +27,7 @@ from partywall.stores.backends.postgres.self_check import (
     faults_of_version,
 )
 from partywall.stores.backends.postgres.settings import PostgresSettings
-from partywall.stores.backends.postgres.statements import MAIN_SCHEMA, Statements
+from partywall.stores.backends.postgres.statements import MAIN_SCHEMA
 from partywall.tenancy import TenantId, parse_tenant_id
 
 __all__ = ["PostgresBackend"]
@@ -35,7 +35,7 @@ __all__ = ["PostgresBackend"]
 _STORE: Final = re.compile(r"[a-z]{1,32}", re.ASCII).fullmatch
 
 _Result = TypeVar("_Result")
-_Work = Callable[[Transaction, Statements], Awaitable[_Result]]
+_Work = Callable[[Transaction, Place], Awaitable[_Result]]
 
 
 class PostgresBackend:
@@ -81,8 +81,9 @@ class PostgresBackend:
             faults += await faults_of_role(connection)
             if unusable := await faults_of_version(connection, MAIN_SCHEMA):
                 return [*faults, *unusable]
-            faults += await faults_of_tables(connection, MAIN_SCHEMA, own_role=NOBODY_ELSE)
-            return faults + await faults_of_probes(connection)
+            vectors = self._settings.vectors
+            faults += await faults_of_tables(connection, MAIN_SCHEMA, own_role=NOBODY_ELSE, vectors=vectors)
+            return faults + await faults_of_probes(connection, vectors=vectors and not faults)
 
     async def check_tenant(self, tenant: TenantId) -> None:
         """See that the tenant's place is there and fit, as its first use would.
@@ -115,7 +116,7 @@ class PostgresBackend:
         async with crowd:
             place = await self._places.of(tenant)
             async with self._connections.transaction(place.database, tenant, place.role, reading=reading) as under_way:
-                return await work(under_way, place.statements)
+                return await work(under_way, place)
 
     async def _guarded(self, what: str, work: Awaitable[_Result]) -> _Result:
         """Wait for it, but not for ever; what a driver raises becomes what stores know."""

@@ -18,7 +18,7 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection as SqlConnection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -28,15 +28,20 @@ from partywall.stores.backends.postgres.connections import FAILURES, told
 from partywall.stores.backends.postgres.places import place_of
 from partywall.stores.backends.postgres.self_check import OWN_ROWS, POLICIES, PROBES, faults_of_server
 from partywall.stores.backends.postgres.settings import Strategy
-from partywall.stores.backends.postgres.statements import MAIN_SCHEMA, quoted
+from partywall.stores.backends.postgres.statements import GRAPHS, MAIN_SCHEMA, VECTOR, Statements, graph_name, quoted
 from partywall.tenancy import Secret, TenantId, parse_tenant_id
 
-__all__ = ["Owner"]
+__all__ = ["LARGE", "Owner"]
 
 _OWNER_DSN: Final = "storage.owner_dsn_ref"
 _SERVING_DSN: Final = "storage.dsn_ref"
 _SCRIPTS: Final = "partywall.stores.backends.postgres:migrations"
 _TIMEOUT_SECONDS: Final = 60.0
+LARGE: Final = 20_000
+"""From so many vectors on, a graph is faster by enough (docs/adr/0010)."""
+_GRAPH_SECONDS: Final = 4 * 3600.0
+_PATIENCE: Final = "SET maintenance_work_mem = '256MB'; SET max_parallel_maintenance_workers = 0"
+"""For making a graph. Several workers would need more shared memory than containers have."""
 _READABLE: Final = 20
 _LOCK: Final = 0x7077_5374
 """Two who migrate take turns. Only owners take it, and it ends with their transaction."""
@@ -47,8 +52,9 @@ _GIVES_INHERITANCE: Final = 16
 class Owner:
     """The owner of the tables, at work. `serving_dsn` is read for the name of the serving role alone."""
 
-    def __init__(self, owner_dsn: Secret, serving_dsn: Secret) -> None:
-        """Check both connection strings.
+    def __init__(self, owner_dsn: Secret, serving_dsn: Secret, *, vectors: bool = False, large: int = LARGE) -> None:
+        """Check both connection strings. With `vectors`, tables of vectors are made as well, which needs pgvector;
+        a tenant's index of `large` vectors gets a graph where it has a place of its own.
 
         Raises:
             ConfigError: one of them isn't whole, or they name different databases or the same role.
@@ -59,17 +65,21 @@ class Owner:
         self._dsn = owner_dsn
         self._main = owner.database
         self._serving = serving.user
+        self._vectors = vectors
+        self._large = large
 
     async def migrate(self) -> None:
         """Bring the common schema to the newest version, and repair what guards it.
 
         Raises:
-            ConfigError: the server is too old, or the serving role doesn't exist.
+            ConfigError: the server is too old or has no pgvector, or the serving role doesn't exist.
             StoreUnavailable: the server says no, or nothing.
         """
         async with self._at_work(self._main) as connection:
             await self._refuse_to_begin(connection)
             await _upgrade(connection, MAIN_SCHEMA, main=True)
+            if self._vectors:
+                await _make_vectors(connection, MAIN_SCHEMA)
             await _secure(connection, MAIN_SCHEMA, main=True)
             await self._grant(connection, MAIN_SCHEMA, self._serving)
             await _run(connection, f"GRANT SELECT ON {_PLACEMENTS} TO {_role(self._serving)}")
@@ -93,10 +103,12 @@ class Owner:
         if strategy is Strategy.SEPARATE_COLLECTION:
             async with self._at_work(self._main) as connection:
                 await self._furnish(connection, strategy, name)
+            await self._make_graphs(self._main, name, tenant)
         elif strategy is Strategy.SEPARATE_DB:
             await self._make_database(name)
             async with self._at_work(name) as connection:
                 await self._furnish(connection, strategy, name)
+            await self._make_graphs(name, MAIN_SCHEMA, tenant)
         async with self._at_work(self._main) as connection:
             ready = f"UPDATE {_PLACEMENTS} SET ready = true WHERE tenant = $1"
             await connection.exec_driver_sql(ready, (tenant,))
@@ -126,6 +138,8 @@ class Owner:
         schema = place_of(strategy, name).statements.schema
         await self._make_role(connection, name)
         await _upgrade(connection, schema, main=False)
+        if self._vectors:
+            await _make_vectors(connection, schema)
         await _secure(connection, schema, main=False)
         await self._grant(connection, schema, name)
 
@@ -154,6 +168,8 @@ class Owner:
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON {there}.rows, {there}.partitions TO {_role(role)}",
             f"GRANT SELECT ON {there}.alembic_version TO {_role(role)}",
         )
+        if await _has_vectors(connection, schema):
+            await _run(connection, f"GRANT SELECT, INSERT, DELETE ON {there}.vectors TO {_role(role)}")
 
     async def _make_database(self, name: str) -> None:
         """A database that nobody may enter but the serving role and its owner. No transaction can make one."""
@@ -163,11 +179,41 @@ class Owner:
             raise StoreUnavailable(f"the owner's work: {told(error)}") from error
         try:
             if await connection.fetchval("SELECT 1 FROM pg_catalog.pg_database WHERE datname = $1", name) is None:
-                await connection.execute(f"CREATE DATABASE {quoted(name)} TEMPLATE template0")
+                # Where pgvector isn't trusted, an administrator has it in `template1`, and only so it comes along.
+                template = "template1" if self._vectors else "template0"
+                await connection.execute(f"CREATE DATABASE {quoted(name)} TEMPLATE {template}")
             await connection.execute(f"REVOKE ALL ON DATABASE {quoted(name)} FROM PUBLIC")
             await connection.execute(f"GRANT CONNECT ON DATABASE {quoted(name)} TO {_role(self._serving)}")
         except FAILURES as error:
             raise StoreUnavailable(f"making the database `{name}`: {told(error)}") from error
+        finally:
+            await connection.close(timeout=5)
+
+    async def _make_graphs(self, database: str, schema: str, tenant: TenantId) -> None:
+        """Make those that the tenant's vectors have become enough for, and drop the others. No transaction can."""
+        if not self._vectors:
+            return
+        sql = Statements(schema)
+        try:
+            connection = await self._connect(database)
+        except FAILURES as error:
+            raise StoreUnavailable(f"the owner's work: {told(error)}") from error
+        try:
+            await connection.execute(_PATIENCE)
+            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK + 1):
+                return  # another owner is at it
+            await connection.execute("SELECT set_config('partywall.tenant', $1, false)", tenant)
+            large = await connection.fetch(sql.large_indexes, tenant, self._large)
+            wanted = {graph_name(*each): sql.make_graph(*each) for each in map(tuple, large)}
+            there = {each["relname"]: each["indisvalid"] for each in await connection.fetch(GRAPHS, schema)}
+            for name in sorted(there):
+                if name not in wanted or not there[name]:
+                    await connection.execute(f"DROP INDEX {quoted(schema)}.{name}")
+                    there.pop(name)
+            for name in sorted(wanted.keys() - there.keys()):
+                await connection.execute(wanted[name], timeout=_GRAPH_SECONDS)
+        except FAILURES as error:
+            raise StoreUnavailable(f"making graphs of the vectors of `{tenant}`: {told(error)}") from error
         finally:
             await connection.close(timeout=5)
 
@@ -205,6 +251,19 @@ class Owner:
             await engine.dispose()
 
 
+_VECTORS: Final = """
+CREATE TABLE IF NOT EXISTS {schema}.vectors (
+    tenant text COLLATE "C" NOT NULL,
+    store text COLLATE "C" NOT NULL,
+    idx bytea NOT NULL,
+    grp bytea NOT NULL,
+    position bigint NOT NULL,
+    dimensions integer NOT NULL,
+    number integer NOT NULL,
+    embedding {type} NOT NULL,
+    PRIMARY KEY (tenant, store, idx, grp, number)
+)
+"""
 _PLACEMENTS: Final = f"{quoted(MAIN_SCHEMA)}.placements"
 
 
@@ -236,12 +295,49 @@ async def _upgrade(connection: AsyncConnection, schema: str, *, main: bool) -> N
     await connection.run_sync(upgrade)
 
 
+async def _make_vectors(connection: AsyncConnection, schema: str) -> None:
+    """The table of vectors, which isn't every server's: no version of the schema waits for it.
+
+    Raises:
+        ConfigError: the server has no pgvector, or has it where our statements don't look.
+    """
+    database = (await connection.exec_driver_sql("SELECT current_database()")).scalar_one()
+    known = "SELECT 1 FROM pg_catalog.pg_available_extensions WHERE name = 'vector'"
+    if (await connection.exec_driver_sql(known)).first() is None:
+        raise ConfigError(
+            "storage.vectors: this server has no pgvector; install it there (the extension is called `vector`), or say "
+            "`memory`"
+        )
+    try:
+        async with connection.begin_nested():
+            await connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public")
+    except DBAPIError as error:
+        raise ConfigError(
+            f"storage.vectors: making pgvector in the database `{database}`: {told(error)}; as an "
+            "administrator, CREATE EXTENSION vector SCHEMA public, there, and in template1 for databases to come"
+        ) from error
+    where = await connection.exec_driver_sql(
+        "SELECT extnamespace::regnamespace::text FROM pg_catalog.pg_extension WHERE extname = 'vector'"
+    )
+    if (found := where.scalar_one()) != "public":
+        raise ConfigError(
+            f"storage.vectors: pgvector is in the schema `{found}`, where our statements don't look; as its owner, "
+            "ALTER EXTENSION vector SET SCHEMA public"
+        )
+    await connection.exec_driver_sql(_VECTORS.format(schema=quoted(schema), type=VECTOR))
+
+
+async def _has_vectors(connection: AsyncConnection, schema: str) -> bool:
+    return bool((await connection.exec_driver_sql(Statements(schema).has_vectors, (schema,))).scalar_one())
+
+
 async def _secure(connection: AsyncConnection, schema: str, *, main: bool) -> None:
     """Row-level security, forced, with our two policies and no other.
 
     The owner may list who is placed where, so `placements` isn't forced; the serving role is held to it all the same.
     """
-    for table in ("rows", "partitions", *(["placements"] if main else [])):
+    vectors = ["vectors"] if await _has_vectors(connection, schema) else []
+    for table in ("rows", "partitions", *vectors, *(["placements"] if main else [])):
         name = f"{quoted(schema)}.{table}"
         forced = "NO FORCE" if table == "placements" else "FORCE"
         await connection.exec_driver_sql(f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
@@ -267,6 +363,12 @@ async def _plant_probes(connection: AsyncConnection) -> None:
             "ON CONFLICT DO NOTHING",
             (probe,),
         )
+        if await _has_vectors(connection, MAIN_SCHEMA):
+            await connection.exec_driver_sql(
+                f"INSERT INTO {quoted(MAIN_SCHEMA)}.vectors VALUES ($1, 'probe', '\\x00', '\\x00', 1, 1, 1, '[1]') "
+                "ON CONFLICT DO NOTHING",
+                (probe,),
+            )
 
 
 async def _refuse_rows_elsewhere(connection: AsyncConnection, tenant: TenantId, strategy: Strategy) -> None:

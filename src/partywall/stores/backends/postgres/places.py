@@ -9,7 +9,7 @@ own, is refused before the first row is asked for.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import asyncpg
@@ -42,6 +42,8 @@ class Place:
     """None: the one that the connection string names."""
     role: str
     statements: Statements
+    has_vectors: bool = False
+    """Whether vectors may lie there, too; seen when the place is."""
 
 
 MAIN: Final = Place(None, NOBODY_ELSE, Statements(MAIN_SCHEMA))
@@ -81,8 +83,14 @@ class Places:
             place = await self._look_up(tenant)
             if place is not MAIN:
                 await self._check(tenant, place)
-            self._known[tenant] = place
+            place = self._known[tenant] = await self._with_vectors(tenant, place)
         return place
+
+    async def _with_vectors(self, tenant: TenantId, place: Place) -> Place:
+        async with self._connections.transaction(place.database, tenant, place.role, reading=True) as under_way:
+            sql = place.statements
+            found = bool(await under_way.connection.fetchval(sql.has_vectors, sql.schema))
+        return replace(place, has_vectors=found)
 
     async def _look_up(self, tenant: TenantId) -> Place:
         wanted = self._settings.strategy_of(tenant)
@@ -104,7 +112,12 @@ class Places:
         """See that the place is as `migrate` leaves it."""
         try:
             async with self._connections.transaction(place.database, tenant, place.role, reading=True) as under_way:
-                faults = await faults_of_tables(under_way.connection, place.statements.schema, own_role=place.role)
+                faults = await faults_of_tables(
+                    under_way.connection,
+                    place.statements.schema,
+                    own_role=place.role,
+                    vectors=self._settings.vectors,
+                )
         except _CLOSED as error:
             raise StoreUnavailable(
                 f"what was provisioned for `{tenant}` is gone or closed to us ({told(error)}); "

@@ -44,6 +44,7 @@ POLICY: Final = "(tenant = NULLIF(current_setting('partywall.tenant'::text, true
 POLICIES: Final = {"own": True, "nobody_elses": False}
 """Each policy's name, and whether it is permissive. The restrictive one narrows whatever somebody adds later."""
 _TABLES: Final = ("partitions", "rows")
+_VECTORS: Final = "vectors"
 _LISTED: Final = "placements"
 """Its owner may list it, so it isn't forced; it holds no rows of tenants."""
 _LEAST: Final = {15: 150014, 16: 160010, 17: 170006}
@@ -77,6 +78,13 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 OR
 """
 
 
+_APPROXIMATE: Final = """
+SELECT c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_am a ON a.oid = c.relam JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND a.amname IN ('hnsw', 'ivfflat') ORDER BY c.relname
+"""
+
+
 def faults_of_server(version: int) -> list[str]:
     """What is wrong with a server of that `server_version_num`."""
     major = version // 10_000
@@ -107,13 +115,16 @@ async def faults_of_role(connection: Connection) -> list[str]:
     return faults
 
 
-async def faults_of_tables(connection: Connection, schema: str, *, own_role: str) -> list[str]:
-    """What is wrong with the tables of one place, asked as whoever uses it. `own_role` is `none` in the common one."""
+async def faults_of_tables(connection: Connection, schema: str, *, own_role: str, vectors: bool = False) -> list[str]:
+    """What is wrong with the tables of one place, asked as whoever uses it. `own_role` is `none` in the common one.
+
+    A table of vectors must be there if `vectors` says so; one that is there is held to the same in any case.
+    """
     faults = list(await faults_of_version(connection, schema))
     if faults:
         return faults
     tables = {table["relname"]: table for table in await connection.fetch(_TABLE, schema)}
-    wanted = (*_TABLES, *({_LISTED} & tables.keys()))
+    wanted = (*_TABLES, *sorted({_LISTED, _VECTORS} & tables.keys()), *([_VECTORS] if vectors else []))
     for name in sorted({*wanted, *tables}):
         faults += _faults_of_table(f"{schema}.{name}", tables.get(name), own_role)
     policies: dict[str, list[asyncpg.Record]] = {name: [] for name in wanted}
@@ -121,6 +132,10 @@ async def faults_of_tables(connection: Connection, schema: str, *, own_role: str
         policies.setdefault(policy["relname"], []).append(policy)
     for name, found in policies.items():
         faults += _faults_of_policies(f"{schema}.{name}", found)
+    if own_role == "none":
+        for index in await connection.fetch(_APPROXIMATE, schema):
+            name = f"{schema}.{index['relname']}"
+            faults.append(f"`{name}` mixes all tenants' vectors, so that neighbours hide each other; DROP INDEX {name}")
     return faults
 
 
@@ -175,61 +190,76 @@ async def faults_of_version(connection: Connection, schema: str) -> list[str]:
 # -- The proof with two identities ---
 
 
-async def faults_of_probes(connection: Connection, *, seen_by_nobody: bool = True) -> list[str]:
+async def faults_of_probes(connection: Connection, *, seen_by_nobody: bool = True, vectors: bool = False) -> list[str]:
     """Whether the policy reads our setting, tried with two identities. Call it inside a transaction, and undo that.
+
+    With `vectors`, the table of vectors is tried as well.
 
     The connection should be new: only there is the setting unset, and not merely empty.
     """
     faults = []
-    if seen_by_nobody and await _seen(connection):
-        faults.append("without a tenant, rows are seen; the policy must take unset for nobody")
+    tables = ("rows", _VECTORS) if vectors else ("rows",)
+    if seen_by_nobody:
+        for table in tables:
+            if await _seen(connection, table):
+                faults.append(  # noqa: PERF401 - one at a time
+                    f"without a tenant, {table} are seen; the policy must take unset for nobody"
+                )
+    for table in tables:
+        faults += await _faults_of_probed(connection, table)
+    return faults
+
+
+async def _faults_of_probed(connection: Connection, table: str) -> list[str]:
+    faults = []
     for nobody in ("", "_prob", "_probe%"):
-        if await _as(connection, nobody):
+        if await _as(connection, nobody, table):
             faults.append(  # noqa: PERF401 - one at a time, and in this order
-                f"as {nobody!r}, rows are seen; the policy must compare whole names and take '' for nobody"
+                f"as {nobody!r}, {table} are seen; the policy must compare whole names and take '' for nobody"
             )
     for probe in PROBES:
-        seen = await _as(connection, probe)
+        seen = await _as(connection, probe, table)
         if not seen:
             faults.append(
                 f"the probe tenant `{probe}` doesn't see its own row, so the policy doesn't read `partywall.tenant`, "
                 f"or the row is gone; run `{MIGRATE_COMMAND} CONFIG`"
             )
         elif seen != [probe]:
-            faults.append(f"the probe tenant `{probe}` sees other tenants' rows; run `{MIGRATE_COMMAND} CONFIG`")
-    return faults + await _writes_that_pass(connection)
+            faults.append(f"the probe tenant `{probe}` sees other tenants' {table}; run `{MIGRATE_COMMAND} CONFIG`")
+    return faults + await _writes_that_pass(connection, table)
 
 
-async def _as(connection: Connection, tenant: str) -> list[str]:
+async def _as(connection: Connection, tenant: str, table: str) -> list[str]:
     await connection.execute("SELECT set_config('partywall.tenant', $1, true)", tenant)
-    return await _seen(connection)
+    return await _seen(connection, table)
 
 
-async def _seen(connection: Connection) -> list[str]:
-    rows = await connection.fetch(f"SELECT DISTINCT tenant FROM {quoted(MAIN_SCHEMA)}.rows LIMIT 3")
+async def _seen(connection: Connection, table: str) -> list[str]:
+    rows = await connection.fetch(f"SELECT DISTINCT tenant FROM {quoted(MAIN_SCHEMA)}.{table} LIMIT 3")
     return sorted(row["tenant"] for row in rows)
 
 
-async def _writes_that_pass(connection: Connection) -> list[str]:
+async def _writes_that_pass(connection: Connection, table: str) -> list[str]:
     """Write in the other's name, in each way; every one must be refused or touch nothing."""
     one, other = PROBES
-    rows = f"{quoted(MAIN_SCHEMA)}.rows"
+    rows = f"{quoted(MAIN_SCHEMA)}.{table}"
+    last, changed = ("1, ''", "revision") if table == "rows" else ("1, 1, '[1]'", "dimensions")
     # Only rows of the probe tenants are touched, whatever the policies let pass.
     ones, others = (f"store = 'probe' AND tenant = '{probe}'" for probe in PROBES)
     tries = {
-        "insert": f"INSERT INTO {rows} VALUES ('{other}', 'probe', '\\x01', '\\x01', 2, 1, '')",
+        "insert": f"INSERT INTO {rows} VALUES ('{other}', 'probe', '\\x01', '\\x01', 2, {last})",
         "give away": f"UPDATE {rows} SET tenant = '{other}', grp = '\\x02', position = 3 WHERE {ones}",
-        "change": f"UPDATE {rows} SET revision = 9 WHERE {others}",
+        "change": f"UPDATE {rows} SET {changed} = 9 WHERE {others}",
         "delete": f"DELETE FROM {rows} WHERE {others}",
     }
     faults = []
     for what, statement in tries.items():
-        await _as(connection, one)
+        await _as(connection, one, table)
         try:
             async with savepoint(connection):
                 done = await connection.execute(statement)
         except asyncpg.InsufficientPrivilegeError:
             continue
         if not done.endswith(" 0"):
-            faults.append(f"one tenant can {what} another's row; run `{MIGRATE_COMMAND} CONFIG`")
+            faults.append(f"one tenant can {what} another's row in `{table}`; run `{MIGRATE_COMMAND} CONFIG`")
     return faults

@@ -40,6 +40,8 @@ class PostgresSettings:
     """Tenants that lie elsewhere than the others."""
     max_connections: int = 16
     """At most, to all databases together."""
+    vectors: bool = False
+    """Whether tables of vectors, and pgvector, must be there."""
     timeout_seconds: float = 10.0
     """For a whole operation, waiting for a connection included."""
 

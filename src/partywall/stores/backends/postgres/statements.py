@@ -5,12 +5,28 @@ The tenant is a parameter too, beside the policy that asks for it anyway: either
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-__all__ = ["COMMIT", "ENTER", "LAST_POSITION", "MAIN_SCHEMA", "ROLLBACK", "Statements", "begin", "quoted"]
+__all__ = [
+    "COMMIT",
+    "EFFORT",
+    "ENTER",
+    "GRAPH",
+    "GRAPHS",
+    "LAST_POSITION",
+    "MAIN_SCHEMA",
+    "PRODUCT",
+    "ROLLBACK",
+    "VECTOR",
+    "Statements",
+    "begin",
+    "graph_name",
+    "quoted",
+]
 
 MAIN_SCHEMA: Final = "partywall"
 LAST_POSITION: Final = 2**63 - 1
@@ -18,9 +34,22 @@ COMMIT: Final = "COMMIT"
 ROLLBACK: Final = "ROLLBACK"
 ENTER: Final = "SELECT set_config('partywall.tenant', $1, true), set_config('role', $2, true)"
 """Who is asked for, and who asks, until this transaction ends. The role is `none` where the serving role is meant."""
+GRAPH: Final = "near_"
+"""How the names of all graphs begin."""
+GRAPHS: Final = """
+SELECT c.relname, i.indisvalid FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND starts_with(c.relname, 'near_')
+"""
+"""Those of a schema, and whether each was finished."""
+EFFORT: Final = "SELECT set_config('hnsw.ef_search', $1, true)"
+_STORE: Final = re.compile(r"[a-z]{1,32}", re.ASCII).fullmatch
 _IDENTIFIER: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}", re.ASCII).fullmatch
 _OWN: Final = "tenant = $1 AND store = $2"
 _ROW: Final = "grp, key, revision, sealed"
+VECTOR: Final = "public.vector"
+"""pgvector's type. Its schema is said, so that nobody's search path chooses another one."""
+PRODUCT: Final = "OPERATOR(public.<#>)"
+"""The negative inner product."""
 
 
 def quoted(identifier: str) -> str:
@@ -32,6 +61,11 @@ def quoted(identifier: str) -> str:
     if _IDENTIFIER(identifier) is None:
         raise ValueError("no name of a schema, role or database of ours")
     return f'"{identifier}"'
+
+
+def graph_name(store: str, index: bytes, dimensions: int) -> str:
+    """What the graph of one index is called."""
+    return GRAPH + hashlib.sha256(b"%s/%d/%s" % (store.encode(), dimensions, index)).hexdigest()[:32]
 
 
 def begin(*, reading: bool, timeout_seconds: float) -> str:
@@ -107,6 +141,78 @@ class Statements:
     @cached_property
     def delete_group(self) -> str:
         return f"DELETE FROM {self._rows} WHERE {_OWN} AND grp = $3"
+
+    @cached_property
+    def _vectors(self) -> str:
+        return f"{quoted(self.schema)}.vectors"
+
+    @cached_property
+    def put_vector(self) -> str:
+        return (
+            f"INSERT INTO {self._vectors} (tenant, store, idx, grp, position, dimensions, number, embedding) "
+            f"VALUES ($1, $2, $3, $4, $5, $6, $7, $8::real[]::{VECTOR})"
+        )
+
+    @cached_property
+    def drop_vectors(self) -> str:
+        return f"DELETE FROM {self._vectors} WHERE {_OWN} AND idx = $3 AND grp = $4"
+
+    @cached_property
+    def drop_index(self) -> str:
+        return f"DELETE FROM {self._vectors} WHERE {_OWN} AND idx = $3"
+
+    @cached_property
+    def nearest(self) -> str:
+        """Every vector is compared: no neighbour, within the tenant or beyond, moves a result."""
+        return (
+            f"SELECT grp, number, -(embedding {PRODUCT} $4::real[]::{VECTOR}) AS score FROM {self._vectors} "
+            f"WHERE {_OWN} AND idx = $3 AND dimensions = $5 AND ($6::bytea[] IS NULL OR grp = ANY ($6)) "
+            "ORDER BY score DESC, position, number LIMIT $7"
+        )
+
+    def nearly(self, dimensions: int) -> str:
+        """As `nearest` without groups, by way of the graph that there is of this index (`graph_name`)."""
+        of = f"{VECTOR}({int(dimensions)})"
+        return (
+            "SELECT grp, number, -distance FROM (SELECT grp, number, position, "
+            f"(embedding::{of}) {PRODUCT} $4::real[]::{of} AS distance FROM {self._vectors} "
+            f"WHERE {_OWN} AND idx = $3 AND dimensions = {int(dimensions)} ORDER BY distance LIMIT $5) AS near "
+            "ORDER BY distance, position, number"
+        )
+
+    @cached_property
+    def large_indexes(self) -> str:
+        """Store, index and dimensions of the tenant's indexes of at least $2 vectors."""
+        return (
+            f"SELECT store, idx, dimensions FROM {self._vectors} WHERE tenant = $1 "
+            "GROUP BY store, idx, dimensions HAVING count(*) >= $2"
+        )
+
+    def make_graph(self, store: str, index: bytes, dimensions: int) -> str:
+        """Make the graph of one index, while others go on writing. Only in a tenant's own place."""
+        if _STORE(store) is None:
+            raise ValueError("no store's name")
+        return (
+            f"CREATE INDEX CONCURRENTLY {graph_name(store, index, dimensions)} ON {self._vectors} USING hnsw "
+            f"((embedding::{VECTOR}({int(dimensions)})) public.vector_ip_ops) WITH (m = 16, ef_construction = 64) "
+            f"WHERE store = '{store}' AND idx = '\\x{index.hex()}' AND dimensions = {int(dimensions)}"
+        )
+
+    @cached_property
+    def count_vectors(self) -> str:
+        return f"SELECT count(*) FROM {self._vectors} WHERE {_OWN}"
+
+    @cached_property
+    def delete_vectors(self) -> str:
+        return f"DELETE FROM {self._vectors} WHERE {_OWN}"
+
+    @property
+    def has_vectors(self) -> str:
+        """Whether there is a table of them; $1 is its schema. The catalogue is open to everybody."""
+        return (
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n "
+            "ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'vectors')"
+        )
 
     @cached_property
     def position(self) -> str:
