@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import pytest
 from tests.stores.houses import ALPHA, BACKENDS, BETA, NOW, House, house_in, scope_of
 from tests.stores.memory_backend import MemoryPartition
 from tests.stores.uses import USES, observed, renamed
 
-from partywall.errors import BadRequest, Conflict, KeyDestroyed, Missing, PayloadTooLarge
+from partywall.errors import BadRequest, Conflict, KeyDestroyed, Missing, PayloadTooLarge, QuotaExceeded
 from partywall.keys import Store, StoreKeys
 from partywall.stores.backends.base import Row
+from partywall.stores.collection import Collection, Put
+from partywall.stores.conversations import _heads
+from partywall.stores.fields import members
 from partywall.stores.walls import Cryptography
 from partywall.tenancy import Secret, TenantScope
 
@@ -241,6 +244,101 @@ def test_messages_come_in_order_and_in_pages(tmp_path: Path) -> None:
         assert (await conversations.get(A, "c")).messages == 7
 
     in_house(tmp_path, body, "sqlite")
+
+
+MIB = 2**20
+
+
+def big(number: int) -> dict[str, object]:
+    """An item of a little more than 1 MiB."""
+    return {"type": "message", "role": "user", "content": f"{number} {'x' * MIB}"}
+
+
+def watched(house: House, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes the backend gave for each page that was asked of it, from now on."""
+    partition = house.backend.partition(ALPHA, "conversations")
+    page, seen = partition.page, []
+
+    async def counted(group: bytes, **named: Any) -> Sequence[Row] | None:
+        rows = await page(group, **named)
+        seen.append(sum(len(row.sealed) for row in rows or ()))
+        return rows
+
+    monkeypatch.setattr(partition, "page", counted)
+    return seen
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_page_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backwards: bool) -> None:
+    """Whatever limit is asked for: no more than 4 MiB, and four rows, are read for one page, and none is left out."""
+
+    async def body(house: House) -> None:
+        conversations = house.stores.conversations
+        made = await conversations.create(A, items=[big(number) for number in range(12)])
+        await conversations.append_items(A, made.id, [{"type": "message", "role": "user", "content": "small"}] * 9)
+        seen = watched(house, monkeypatch)
+        found: list[str] = []
+        after, more, pages = None, True, 0
+        while more:
+            seen.clear()
+            page = await conversations.items(A, made.id, after=after, limit=100, backwards=backwards)
+            assert sum(seen) < (4 + 4 + 1) * MIB
+            assert sum(len(str(item.body)) for item in page.items) <= 4 * MIB
+            found += [str(item.body["content"])[:5].strip("x ") for item in page.items]
+            after, more, pages = page.items[-1].id, page.has_more, pages + 1
+        expected = [*map(str, range(12)), *["small"] * 9]
+        assert found == (expected[::-1] if backwards else expected)
+        assert pages == 4
+        first = await conversations.items(A, made.id, limit=2, backwards=backwards)
+        assert (len(first.items), first.has_more) == (2, True)
+
+    in_house(tmp_path, body)
+
+
+def test_a_conversation_knows_its_bytes_and_is_full_at_64_mib(tmp_path: Path) -> None:
+    async def body(house: House) -> None:
+        conversations = house.stores.conversations
+        made = await conversations.create(A, items=[big(0)])
+        assert MIB < (made.bytes or 0) < MIB + 200
+        await conversations.append(A, "own", role="user", content="hello")
+        assert 5 < ((await conversations.get(A, "own")).bytes or 0) < 100
+        (item,) = (await conversations.items(A, made.id)).items
+        assert (await conversations.delete_item(A, made.id, item.id)).bytes == 0
+        for _ in range(63):
+            await conversations.append_items(A, made.id, [big(0)])
+        full = await conversations.get(A, made.id)
+        with pytest.raises(QuotaExceeded):
+            await conversations.append_items(A, made.id, [big(0)])
+        with pytest.raises(QuotaExceeded):
+            await conversations.append(A, made.id, role="user", content="x" * MIB)
+        with pytest.raises(QuotaExceeded):
+            await conversations.create(B, items=[big(0)] * 64)
+        assert await conversations.get(A, made.id) == full
+        assert (await conversations.create(A, items=[big(0)])).messages == 1
+
+    in_house(tmp_path, body)
+
+
+def test_a_conversation_from_before_bytes_were_counted_is_read_within_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(house: House) -> None:
+        conversations = house.stores.conversations
+        made = await conversations.create(A, items=[big(number) for number in range(6)])
+        records = Collection(house.walls(Store.CONVERSATIONS))
+        (record,) = (await records.page(A, _heads(A), after=None, limit=1, backwards=False)).items
+        old = {name: value for name, value in members(record.body).items() if name != "bytes"}
+        assert await records.commit(A, [Put(_heads(A), record.id, old, record.revision)])
+        assert (await conversations.get(A, made.id)).bytes is None
+        seen = watched(house, monkeypatch)
+        page = await conversations.items(A, made.id, limit=100)
+        assert (len(page.items), page.has_more) == (3, True)
+        assert sum(seen) < 9 * MIB
+        await conversations.delete_item(A, made.id, page.items[0].id)
+        await conversations.append(A, made.id, role="user", content="x")
+        assert (await conversations.get(A, made.id)).messages == 6
+
+    in_house(tmp_path, body)
 
 
 def test_appending_at_once_loses_and_doubles_nothing(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ __all__ = [
 ]
 
 _LARGEST_RECORD_BYTES: Final = 4 * 2**20
+_ROWS_AT_ONCE: Final = 4
+"""Of a page that is bounded in bytes: so many rows are in memory beyond it."""
 _log = logging.getLogger(__name__)
 
 
@@ -188,9 +190,18 @@ class Collection:
         return records
 
     async def page(
-        self, scope: TenantScope, group: Group, *, after: str | None, limit: int, backwards: bool
+        self,
+        scope: TenantScope,
+        group: Group,
+        *,
+        after: str | None,
+        limit: int,
+        backwards: bool,
+        most_bytes: int | None = None,
     ) -> Page[Record]:
         """The records of a group as they were put there, or the other way round, behind the one with the id `after`.
+
+        With `most_bytes`, a page ends before the record with which it would be larger; it has at least one.
 
         Raises:
             Missing: there is no record `after` in the group.
@@ -201,21 +212,28 @@ class Collection:
         group_name = await self._group(scope, group)
         key = None if after is None else await self._key(scope, group, after)
         partition = self._walls.placement.partition(scope)
+        at_once = limit + 1 if most_bytes is None else min(limit + 1, _ROWS_AT_ONCE)
         records: list[Record] = []
+        size = 0
         while True:
-            rows = await partition.page(group_name, after=key, limit=limit + 1, backwards=backwards)
+            rows = await partition.page(group_name, after=key, limit=at_once, backwards=backwards)
             if rows is None:
                 raise self.missing(scope)
             admitted: list[Row] = []
             for row in rows:
                 record = await self._walls.admit(scope, group.purpose, group_name, None, row)
-                if record is not None:
-                    records.append(record)
-                    admitted.append(row)
+                if record is None:
+                    continue
+                admitted.append(row)
+                size += len(row.sealed)
+                if len(records) == limit or (records and most_bytes is not None and size > most_bytes):
+                    await self._renew(scope, admitted)
+                    return Page(tuple(records), has_more=True)
+                records.append(record)
             await self._renew(scope, admitted)
             # What was dropped leaves no gap and doesn't shorten a page: that would tell of it (R11).
-            if len(records) > limit or len(rows) <= limit:
-                return Page(tuple(records[:limit]), has_more=len(records) > limit)
+            if len(rows) < at_once:
+                return Page(tuple(records), has_more=False)
             key = rows[-1].key
 
     async def commit(self, scope: TenantScope, changes: Sequence[StoreChange]) -> bool:

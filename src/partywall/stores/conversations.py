@@ -1,7 +1,7 @@
 """Conversations of a tenant's users: created, appended to, read in order, listed, deleted.
 
 Promises: a conversation is found by its id among those of the scope's tenant and user, and nowhere else. A message and
-the count beside it are written at once; deleting takes the conversation and all of its messages at once (R6). An id
+the counts beside it are written at once; deleting takes the conversation and all of its messages at once (R6). An id
 of the caller's own is looked up inside the tenant and user; ids that begin with `conv_` are made here. Items that
 are added together come together, or not at all.
 
@@ -30,7 +30,7 @@ from partywall.stores.fields import (
     pause,
     text,
 )
-from partywall.stores.items import Item, Message, item_body, item_of, message_of, new_item
+from partywall.stores.items import Item, Message, item_body, item_of, message_of, new_item, size_of
 from partywall.stores.records import Record
 from partywall.stores.sessions import Sessions
 from partywall.stores.walls import authorise
@@ -42,6 +42,8 @@ _KIND: Final = "conv"
 _LARGEST_MESSAGE_BYTES: Final = 2**20
 _MOST_MESSAGES: Final = 100_000
 _MOST_AT_ONCE: Final = 1000
+_LARGEST_CONVERSATION_BYTES: Final = 64 * 2**20
+_LARGEST_PAGE_BYTES: Final = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,8 @@ class Conversation:
     messages: int
     """How many items it has, whatever their type."""
     metadata: Mapping[str, str]
+    bytes: int | None = 0
+    """How many bytes of JSON its items have together; None when it was begun before that was counted."""
 
 
 class Conversations:
@@ -80,13 +84,15 @@ class Conversations:
 
         Raises:
             BadRequest: an empty or overlong own id, or one that looks like ours; an item or metadata that are none.
+            QuotaExceeded: more items than a conversation holds.
             Conflict: the caller has one of that own id.
         """
         if own_id is not None:
             _check_own(own_id)
         _check_count(len(items))
         made = self.new_items(scope, items)
-        head = replace(self._new(own_id), metadata=check_metadata(metadata), messages=len(made))
+        head = replace(self._new(own_id), metadata=check_metadata(metadata))
+        head = _grown(scope, head, len(made), _size(made))
         changes = [*_beginning(scope, head), *(_added(head.id, item) for item in made)]
         if not await self._records.commit(scope, changes):
             raise Conflict(f"a user of `{scope.tenant}` has a conversation of that id already")
@@ -125,7 +131,12 @@ class Conversations:
         message = Message(new_id("msg"), role, content, self._clock())
         body = {"role": role, "content": content, "created": message.created}
         await self._append(
-            scope, conversation_id, lambda head: [Put(_items(head), message.id, body)], count=1, begins=True
+            scope,
+            conversation_id,
+            lambda head: [Put(_items(head), message.id, body)],
+            count=1,
+            size=size_of(body),
+            begins=True,
         )
         return message
 
@@ -153,7 +164,7 @@ class Conversations:
         def added(head: str) -> list[StoreChange]:
             return [*(_added(head, item) for item in items), *along]
 
-        await self._append(scope, conversation_id, added, count=len(items), begins=False)
+        await self._append(scope, conversation_id, added, count=len(items), size=_size(items), begins=False)
 
     def new_items(self, scope: TenantScope, items: Sequence[Mapping[str, object]]) -> tuple[Item, ...]:
         """Items as they would be kept, with their ids.
@@ -199,7 +210,7 @@ class Conversations:
         limit: int = 50,
         backwards: bool = False,
     ) -> Page[Item]:
-        """As `messages`: the same, as items."""
+        """As `messages`: the same, as items. A page has 4 MiB at most, or one item."""
         page = await self._page(scope, conversation_id, after, limit, backwards=backwards)
         return Page(tuple(item_of(found) for found in page.items), page.has_more)
 
@@ -221,9 +232,10 @@ class Conversations:
         """
         for _ in range(ATTEMPTS):
             record = await self._get(scope, conversation_id)
-            await self._records.get(scope, _items(record.id), item_id)
+            item = await self._records.get(scope, _items(record.id), item_id)
             head = _conversation(record)
-            head = replace(head, messages=head.messages - 1, updated=self._clock())
+            left = None if head.bytes is None else max(head.bytes - size_of(item.body), 0)
+            head = replace(head, messages=head.messages - 1, bytes=left, updated=self._clock())
             changes: list[StoreChange] = [_put_head(scope, head, record.revision), Drop(_items(head.id), item_id)]
             if await self._records.commit(scope, changes):
                 return head
@@ -274,8 +286,12 @@ class Conversations:
     async def _page(
         self, scope: TenantScope, conversation_id: str, after: str | None, limit: int, *, backwards: bool
     ) -> Page[Record]:
-        record = await self._get(scope, conversation_id)
-        return await self._records.page(scope, _items(record.id), after=after, limit=limit, backwards=backwards)
+        head = _conversation(await self._get(scope, conversation_id))
+        is_small = head.bytes is not None and head.bytes <= _LARGEST_PAGE_BYTES
+        most = None if is_small else _LARGEST_PAGE_BYTES
+        return await self._records.page(
+            scope, _items(head.id), after=after, limit=limit, backwards=backwards, most_bytes=most
+        )
 
     async def _append(
         self,
@@ -284,6 +300,7 @@ class Conversations:
         added: Callable[[str], Sequence[StoreChange]],
         *,
         count: int,
+        size: int,
         begins: bool,
     ) -> None:
         """Make the changes that `added` names for a conversation's own id, and count them."""
@@ -293,13 +310,10 @@ class Conversations:
             if record is None:
                 if not begins or _is_ours(conversation_id):
                     raise self._records.missing(scope)
-                head = replace(self._new(_check_own(conversation_id)), messages=count)
+                head = _grown(scope, self._new(_check_own(conversation_id)), count, size)
                 changes = _beginning(scope, head)
             else:
-                head = _conversation(record)
-                if head.messages + count > _MOST_MESSAGES:
-                    raise QuotaExceeded(f"a conversation of `{scope.tenant}` holds {head.messages} messages")
-                head = replace(head, messages=head.messages + count, updated=self._clock())
+                head = replace(_grown(scope, _conversation(record), count, size), updated=self._clock())
                 changes = [_put_head(scope, head, record.revision)]
             if await self._records.commit(scope, [*changes, *added(head.id)]):
                 return
@@ -317,6 +331,22 @@ class Conversations:
 def _check_count(count: int) -> None:
     if count > _MOST_AT_ONCE:
         raise BadRequest(f"at most {_MOST_AT_ONCE} items are added at once")
+
+
+def _size(items: Sequence[Item]) -> int:
+    return sum(size_of(item_body(item)) for item in items)
+
+
+def _grown(scope: TenantScope, head: Conversation, count: int, size: int) -> Conversation:
+    """The conversation with so many more items of so many bytes.
+
+    Raises:
+        QuotaExceeded: it would be fuller than one may be.
+    """
+    messages, size = head.messages + count, (head.bytes or 0) + size
+    if messages > _MOST_MESSAGES or size > _LARGEST_CONVERSATION_BYTES:
+        raise QuotaExceeded(f"a conversation of `{scope.tenant}` would hold {messages} items of {size} bytes")
+    return replace(head, messages=messages, bytes=None if head.bytes is None else size)
 
 
 def _is_ours(conversation_id: str) -> bool:
@@ -359,6 +389,7 @@ def _put_head(scope: TenantScope, head: Conversation, revision: int) -> Put:
         "created": head.created,
         "updated": head.updated,
         "messages": head.messages,
+        "bytes": head.bytes,
         "metadata": dict(head.metadata),
     }
     return Put(_heads(scope), head.id, body, revision)
@@ -375,4 +406,5 @@ def _conversation(record: Record) -> Conversation:
         number(body, "updated"),
         int(number(body, "messages")),
         {name: text(metadata, name) for name in metadata},
+        None if body.get("bytes") is None else int(number(body, "bytes")),
     )

@@ -19,9 +19,11 @@ from partywall.stores.fields import check_word, members, new_id, number, text
 from partywall.stores.records import Record
 from partywall.tenancy import TenantId, TenantScope
 
-__all__ = ["Item", "Message", "id_for", "item_body", "item_of", "message_of", "new_item"]
+__all__ = ["Item", "Message", "id_for", "item_body", "item_of", "message_of", "new_item", "size_of"]
 
 _LARGEST_ITEM_BYTES: Final = 2 * 2**20
+_DEEPEST_PLACE: Final = 6
+"""How many lists and objects an item may have around it: in a record, a kept answer, a page, a request."""
 _MESSAGE: Final = "message"
 _KINDS: Final = {
     _MESSAGE: "msg",
@@ -73,14 +75,27 @@ def new_item(scope: TenantScope, body: Mapping[str, object], *, created: float) 
     if type(kind) is not str:
         raise BadRequest("an item has a type")
     check_word(kind, "an item's type")
-    try:
-        size = len(orjson.dumps(kept))
-    except (TypeError, ValueError) as error:
-        raise BadRequest(f"an item can't be stored: {error}") from None
+    placed: object = kept
+    for _ in range(_DEEPEST_PLACE):
+        placed = [placed]
+    size = size_of(placed) - 2 * _DEEPEST_PLACE
     if size > _LARGEST_ITEM_BYTES:
         message = f"An item has more than {_LARGEST_ITEM_BYTES} bytes."
         raise PayloadTooLarge(f"an item has {size} bytes", public_message=message)
     return Item(id_for(kept), created, kept, scope.tenant)
+
+
+def size_of(body: object) -> int:
+    """How many bytes of JSON an item, or what a record holds of one, has.
+
+    Raises:
+        BadRequest: it is no JSON, or nested more deeply than can be written.
+    """
+    try:
+        return len(orjson.dumps(body))
+    except (TypeError, ValueError) as error:
+        message = "An item can't be kept: it is nested too deeply."
+        raise BadRequest(f"an item can't be stored: {error}", public_message=message) from None
 
 
 def id_for(body: Mapping[str, object]) -> str:

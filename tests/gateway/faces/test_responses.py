@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,13 @@ from tests.support.transcripts import chat_text, responses_text
 from tests.support.upstream import Received, Upstream, upstream, write_stream, write_whole
 
 from partywall.errors import StoreUnavailable
+from partywall.gateway.context import composing
+from partywall.stores import Item
+from partywall.stores.backends.sqlite import SqlitePartition
 from partywall.stores.conversations import Conversations
+from partywall.stores.fields import Page
 from partywall.stores.responses import Responses
+from partywall.tenancy import TenantId
 
 HELLO: dict[str, Any] = {"type": "message", "role": "user", "content": "hello"}
 
@@ -324,6 +330,112 @@ def test_what_is_too_large_to_be_kept_is_answered_unless_it_was_to_be_kept(alive
     assert alive.post("/v1/responses", headers, many | {"conversation": conversation}).status == 400
 
 
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_an_answer_that_failed_is_not_kept(alive: Session, vendor: Upstream, status: str) -> None:
+    async def failing(request: Received, writer: Any) -> bool:
+        answer = orjson.loads(responses_text("said ", "before")[-1].split(b"data: ")[1])["response"]
+        await write_whole(writer, 200, orjson.dumps(answer | {"status": status}))
+        return True
+
+    headers = headers_of("alpha")
+    made = alive.post("/v1/conversations", headers, {"items": [HELLO]}).json["id"]
+    vendor.behave = failing
+    try:
+        alone = alive.post(*_swap(headers, asks("/v1/responses", stream=False)))
+        there = alive.post(*_swap(headers, asks("/v1/responses", stream=False, conversation=made)))
+    finally:
+        vendor.behave = _vendor
+    for reply in (alone, there):
+        assert (reply.status, reply.json["status"]) == (200, status)
+        assert alive.get(f"/v1/responses/{reply.json['id']}", headers).status == 404
+    assert len(alive.get(f"/v1/conversations/{made}/items", headers).json["data"]) == 1
+
+
+# -- How much goes before ---
+
+
+def test_what_goes_before_is_read_no_further_than_a_request_could_hold(
+    vendor: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some 32 MiB lie there, of which some are never sent: refused after a piece, and the backend gave no more."""
+    made = merged(base_document(base_url=vendor.url), encryption={}, server={"max_body_bytes": 2 * 2**20})
+    with session(write_document(tmp_path / "partywall.yaml", made), tmp_path / "data") as running:
+        headers, large = headers_of("alpha"), "x" * 2**20
+        sent = {"role": "user", "content": large}
+        unsent = {"type": "file_search_call", "queries": [], "results": [{"text": large}], "status": "completed"}
+        fitting = running.post("/v1/conversations", headers, {"items": [sent]}).json["id"]
+        read: list[int] = []
+
+        async def fill() -> list[str]:
+            scope = await running.client.platform.authenticate(headers)
+            store = running.client.platform.conversations
+            return [(await store.create(scope, items=[{"type": "message", **item}] * 16)).id for item in (sent, unsent)]
+
+        page = SqlitePartition.page
+
+        async def counted(self: SqlitePartition, group: bytes, **named: Any) -> Any:
+            rows = await page(self, group, **named)
+            read.append(sum(len(row.sealed) for row in rows or ()))
+            return rows
+
+        conversations = running.run(fill())
+        monkeypatch.setattr(SqlitePartition, "page", counted)
+        for path in ("/v1/responses", "/v1/chat/completions"):
+            for conversation, most in zip(conversations, (5, 13), strict=True):
+                read.clear()
+                reply = running.post(*_swap(headers, asks(path, stream=False, conversation=conversation)))
+                assert (reply.status, reply.code) == (413, "payload_too_large")
+                assert sum(read) < most * 2**20
+                assert max(read) < 5 * 2**20
+            assert running.post(*_swap(headers, asks(path, stream=False, conversation=fitting))).status == 200
+        read.clear()
+        listed = running.get(f"/v1/conversations/{conversations[0]}/items", headers, "limit=100")
+        assert listed.json["has_more"]
+        assert len(listed.body) < 5 * 2**20
+        assert sum(read) < 9 * 2**20
+
+
+def test_a_chain_and_a_conversation_have_a_longest_length(alive: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    headers = headers_of("alpha")
+    monkeypatch.setattr(composing, "_LONGEST_CHAIN", 2)
+    monkeypatch.setattr(composing, "_MOST_ITEMS", 2)
+    previous, statuses = None, []
+    for _ in range(4):
+        reply = alive.post(*_swap(headers, asks("/v1/responses", stream=False, previous_response_id=previous)))
+        statuses.append((reply.status, reply.code))
+        previous = reply.json.get("id", previous)
+    assert statuses == [(200, None)] * 3 + [(400, "invalid_request")]
+    for count, status in ((2, 200), (3, 400)):
+        for path in ("/v1/responses", "/v1/chat/completions"):
+            made = alive.post("/v1/conversations", headers, {"items": [HELLO] * count}).json["id"]
+            assert alive.post(*_swap(headers, asks(path, stream=False, conversation=made))).status == status
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/chat/completions"])
+def test_a_foreign_item_is_kept_out_of_the_prompt_and_logged(
+    alive: Session, vendor: Upstream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    """With every wall of the stores down, the last look still keeps it out, and says so without its content."""
+    headers = headers_of("alpha")
+    made = alive.post("/v1/conversations", headers, {"items": [HELLO]}).json["id"]
+    items = Conversations.items
+
+    async def leaky(*args: Any, **named: Any) -> Page[Item]:
+        page = await items(*args, **named)
+        said = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "BETA'S SECRET"}]}
+        foreign = Item("msg_foreign", 1.0, said, TenantId("beta"))
+        return replace(page, items=(*page.items, foreign))
+
+    monkeypatch.setattr(Conversations, "items", leaky)
+    vendor.received.clear()
+    assert alive.post(*_swap(headers, asks(path, stream=False, conversation=made))).status == 200
+    (sent,) = vendor.received
+    assert sent.body.count(b"hello") == 2
+    assert b"SECRET" not in sent.body
+    assert "kept an item of `beta` (`msg_foreign` in `conversations`) out of a prompt of `alpha`" in caplog.text
+    assert "SECRET" not in caplog.text
+
+
 # -- Roles ---
 
 
@@ -400,6 +512,89 @@ def test_an_input_of_another_type_is_never_a_failure(alive: Session, number: int
     for fields in ({}, {"conversation": alive.post("/v1/conversations", headers_of("alpha"), {}).json["id"]}):
         status, body = refused(alive, {"input": INPUTS[number], **fields})
         assert status in (200, 400, 404), body
+
+
+def deep(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+VALUES = [b"[1]", b"{}", b"5", b"null", *map(deep, (246, 248, 250, 252, 254, 900))]
+PLACES = [
+    b'[{"role": SET, "content": "x"}]',
+    b'[{"role": "user", "content": "x", "extra": SET}]',
+    b'[{"role": "user", "content": SET}]',
+    b'[{"role": "user", "content": [SET]}]',
+    b'[{"role": "user", "content": [{"type": SET, "text": "x"}]}]',
+    b'[{"role": "user", "content": [{"type": "text", "text": SET}]}]',
+    b'[{"role": "user", "content": [{"type": "input_text", "text": SET}]}]',
+    b'[{"role": "user", "content": [{"type": "image_url", "image_url": SET}]}]',
+    b'[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": SET, "detail": SET}}]}]',
+    b'[{"role": "tool", "tool_call_id": SET, "content": SET}]',
+    b'[{"role": "assistant", "refusal": SET, "tool_calls": SET}]',
+    b'[{"role": "assistant", "tool_calls": [{"id": SET, "type": "function", "function": {"name": "f"}}]}]',
+    b'[{"role": "assistant", "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": SET}}]}]',
+    b'[{"type": SET}]',
+    b'[{"type": "message", "role": "user", "content": "x", "tools": SET}]',
+    b'[{"type": "function_call", "name": "f", "call_id": SET, "arguments": SET}]',
+    b'[{"type": "function_call_output", "call_id": "1", "output": SET}]',
+    b'[{"type": "reasoning", "summary": SET}]',
+    b"[SET]",
+    b"SET",
+]
+
+
+@pytest.mark.parametrize("place", PLACES, ids=bytes.decode)
+def test_no_value_in_a_message_or_item_is_a_failure(alive: Session, place: bytes) -> None:
+    """Unhashable where something is looked up, too deep to be written: a 400 of its own, kept or not (F10)."""
+    headers = headers_of("alpha")
+
+    async def main() -> None:
+        for value in VALUES:
+            for path, field in (("/v1/chat/completions", b"messages"), ("/v1/responses", b"input")):
+                made = (await alive.client.post("/v1/conversations", headers, {"items": [HELLO]})).json["id"].encode()
+                for more in (b"", b', "store": false', b', "conversation": "%s"' % made):
+                    said = place.replace(b"SET", value)
+                    body = b'{"model": "alpha-model", "%s": %s%s}' % (field, said, more)
+                    reply = await alive.client.call("POST", path, headers=headers, body=body)
+                    assert reply.status in (200, 400, 404), (path, more, value[:300], reply.body)
+                    assert reply.status == 200 or reply.code in ("invalid_request", "not_found")
+                items = b'{"items": %s}' % place.replace(b"SET", value)
+                path = f"/v1/conversations/{made.decode()}/items"
+                reply = await alive.client.call("POST", path, headers=headers, body=items)
+                assert reply.status in (200, 400, 404), (path, value[:300], reply.body)
+                # Whatever was let in comes out again, and the conversation can be gone on with.
+                listed = await alive.client.get(path, headers, "limit=100")
+                assert listed.status == 200, listed.body
+                for other in ("/v1/chat/completions", "/v1/responses"):
+                    fields = asks(other, stream=False, conversation=made.decode())[1]
+                    assert (await alive.client.post(other, headers, fields)).status == 200, (other, value[:300])
+
+    alive.run(main())
+
+
+@pytest.mark.parametrize("role", [[1], {}, 5, None])
+def test_a_message_of_a_conversation_has_a_role(alive: Session, role: object) -> None:
+    headers = headers_of("alpha")
+    made = alive.post("/v1/conversations", headers, {}).json["id"]
+    body = {"model": "alpha-model", "messages": [{"role": role, "content": "x"}], "conversation": made}
+    reply = alive.post("/v1/chat/completions", headers, body)
+    assert (reply.status, reply.code) == (400, "invalid_request")
+    assert "`messages` must be an object with a `role`" in reply.json["error"]["message"]
+
+
+def test_a_message_that_brought_tools_does_not_spoil_its_conversation(alive: Session, vendor: Upstream) -> None:
+    headers = headers_of("alpha")
+    tool = {"type": "function", "name": "get_secret", "parameters": {}}
+    made = alive.post("/v1/conversations", headers, {"items": [{**HELLO, "tools": [tool]}]}).json["id"]
+    vendor.received.clear()
+    for path in ("/v1/responses", "/v1/chat/completions"):
+        assert alive.post(*_swap(headers, asks(path, stream=False, conversation=made))).status == 200
+    assert [b"tools" in sent.body for sent in vendor.received] == [False, False]
+    none_of_those: list[Any] = [5, [{}], [5]]
+    for tools in none_of_those:
+        for item in ({**HELLO, "tools": tools}, {"type": "additional_tools", "role": "developer", "tools": tools}):
+            reply = alive.post("/v1/conversations", headers, {"items": [item]})
+            assert (reply.status, reply.code) == (400, "invalid_request"), item
 
 
 # -- The platform's own words ---

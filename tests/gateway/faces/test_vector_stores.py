@@ -309,6 +309,25 @@ def test_another_tenant_s_objects_look_like_nobody_s_wherever_they_are_named(ali
     assert (after.status, after.body) == (404, alive.get("/v1/files", headers, f"after={nobodys_file}").body)
 
 
+def test_a_store_that_will_not_be_searched_is_looked_up_all_the_same(alive: Session) -> None:
+    """Neither a role that may not search nor a request without a question makes somebody's id look like one's own."""
+    theirs, _ = alive.run(store_of(alive, "beta"))
+    own, _ = alive.run(store_of(alive, "alpha"))
+    for role, who in (("intern", "user"), ("analyst", "assistant")):
+        for path in ("/v1/responses", "/v1/chat/completions"):
+            said = [{"role": who, "content": "refund?"}]
+            words = {"input": said, "messages": said}
+
+            def asked(*stores: str, path: str = path, words: Any = words, role: str = role) -> tuple[int, bytes]:
+                body = {"model": "alpha-model", **words, "tools": [tool(each) for each in stores]}
+                reply = alive.post(path, headers_of("alpha", role=role), body)
+                return reply.status, reply.body
+
+            assert asked(own)[0] == asked("default")[0] == 200
+            assert asked(own, theirs)[0] == 404
+            assert asked(theirs) == asked("vs_" + "0" * 32) == asked(own, theirs)
+
+
 SEARCHES: list[Any] = [
     {"vector_store_ids": []},
     {"vector_store_ids": None},

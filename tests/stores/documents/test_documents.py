@@ -12,9 +12,13 @@ import numpy as np
 import pytest
 from tests.stores.houses import ALPHA, BETA, House, house_in, scope_of
 
-from partywall.errors import BadRequest, KeyUnavailable, Missing, PayloadTooLarge, QuotaExceeded
+from partywall.errors import BadRequest, Conflict, KeyUnavailable, Missing, PayloadTooLarge, QuotaExceeded
 from partywall.stores import Documents, Hit, Limits, Retrieval, Stores
-from partywall.stores.documents.staging import STALE_SECONDS
+from partywall.stores.documents import ingestion
+from partywall.stores.documents.books import Books
+from partywall.stores.documents.files import stage_file
+from partywall.stores.documents.ingestion import Ingestion
+from partywall.stores.documents.staging import STALE_SECONDS, Stage
 from partywall.tenancy import TenantScope
 
 if TYPE_CHECKING:
@@ -324,6 +328,44 @@ def test_what_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
 
 
 # -- Files and collections ---
+
+
+@pytest.mark.parametrize("attached", [False, True], ids=["added", "attached"])
+def test_what_was_given_up_meanwhile_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attached: bool
+) -> None:
+    """Another's sweep took the pieces of a slow one: that is said, and not tried again until nobody knows why."""
+
+    async def body(house: House) -> None:
+        stores = house.stores
+        kept = await stores.documents.add(A, name="kept", data=POLICY)
+        file = await stores.files.create(A, name="slow", data=b"Slowly, slowly.")
+        before = await rows(house)
+        embed = Ingestion._embed
+
+        async def swept(self: Ingestion, scope: TenantScope, come: Any, stage: Stage, *more: Any) -> Any:
+            made = await embed(self, scope, come, stage, *more)
+            await stage.give_up()
+            return made
+
+        async def whole(self: Books, stage: Stage, **named: Any) -> Any:
+            stored = await stage_file(self, stage, **named)
+            await stage.give_up()
+            return stored
+
+        with monkeypatch.context() as patched:
+            if attached:
+                patched.setattr(Ingestion, "_embed", swept)
+                attempt = stores.documents.attach(A, "default", file.id)
+            else:
+                patched.setattr(ingestion, "stage_file", whole)
+                attempt = stores.documents.add(A, name="slow", data=b"Slowly, slowly.")
+            with pytest.raises(Conflict, match="given up"):
+                await attempt
+        assert await rows(house) == before
+        assert (await stores.documents.get(A, kept.id)).chunks == kept.chunks
+
+    in_house(tmp_path, body)
 
 
 def test_a_file_is_attached_taken_out_and_deleted_everywhere(tmp_path: Path) -> None:

@@ -12,19 +12,26 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from partywall.gateway.wire import JsonObject
-from partywall.gateway.wire.shapes import objects
+from partywall.gateway.wire.shapes import malformed, objects
 
 __all__ = ["INSTRUCTING", "items_of_message", "items_of_messages", "messages_of_items"]
 
-INSTRUCTING: Final = frozenset({"developer", "system"})
-_OUTPUTS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
+# Tuples: what is looked for in them may be any JSON, hashable or not.
+INSTRUCTING: Final = ("developer", "system")
+_OUTPUTS: Final = ("function_call_output", "custom_tool_call_output")
 
 
 def items_of_messages(messages: Iterable[object]) -> list[JsonObject]:
-    """What of a request's messages a conversation keeps."""
+    """What of a request's messages a conversation keeps.
+
+    Raises:
+        BadRequest: one is no object, or its role is no text.
+    """
     items: list[JsonObject] = []
     for message in messages:
-        if isinstance(message, dict) and message.get("role") not in INSTRUCTING:
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise malformed("each of `messages` must be an object with a `role`")
+        if message["role"] not in INSTRUCTING:
             items += items_of_message(message)
     return items
 
@@ -34,14 +41,14 @@ def items_of_message(message: JsonObject) -> list[JsonObject]:
     role = message.get("role")
     if role == "tool":
         output = _text_of(message.get("content"))
-        return [{"type": "function_call_output", "call_id": str(message.get("tool_call_id", "")), "output": output}]
-    parts = [_part_in(str(role), part) for part in _parts(message.get("content"))]
+        return [{"type": "function_call_output", "call_id": _word(message.get("tool_call_id")), "output": output}]
+    parts = [_part_in(role, part) for part in _parts(message.get("content"))]
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal:
         parts.append({"type": "refusal", "refusal": refusal})
     items: list[JsonObject] = []
     if parts:
-        items.append({"type": "message", "role": str(role), "status": "completed", "content": parts})
+        items.append({"type": "message", "role": _word(role), "status": "completed", "content": parts})
     return [*items, *(_call_in(call) for call in objects(message.get("tool_calls")))]
 
 
@@ -66,13 +73,18 @@ def messages_of_items(items: Iterable[Mapping[str, object]]) -> list[JsonObject]
 # -- In ---
 
 
+def _word(value: object) -> str:
+    # Not `str`: that of a list in a list, a thousand times over, is a RecursionError.
+    return value if isinstance(value, str) else ""
+
+
 def _parts(content: object) -> list[JsonObject]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content else []
     return objects(content)
 
 
-def _part_in(role: str, part: JsonObject) -> JsonObject:
+def _part_in(role: object, part: JsonObject) -> JsonObject:
     if part.get("type") == "text":
         if role == "assistant":
             return {"type": "output_text", "text": part.get("text", ""), "annotations": []}
@@ -81,12 +93,12 @@ def _part_in(role: str, part: JsonObject) -> JsonObject:
     if part.get("type") == "image_url" and isinstance(picture, dict):
         detail = picture.get("detail", "auto")
         return {"type": "input_image", "image_url": picture.get("url"), "detail": detail}
-    return {**part, "type": str(part.get("type"))}
+    return {**part, "type": _word(part.get("type"))}
 
 
 def _call_in(call: JsonObject) -> JsonObject:
     function, custom = call.get("function"), call.get("custom")
-    told: JsonObject = {"call_id": str(call.get("id", "")), "status": "completed"}
+    told: JsonObject = {"call_id": _word(call.get("id")), "status": "completed"}
     if isinstance(custom, dict):
         return {"type": "custom_tool_call", **told, "name": custom.get("name"), "input": custom.get("input", "")}
     body = function if isinstance(function, dict) else {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from partywall.errors import PartywallError
-from partywall.gateway.wire import Api, JsonObject
+from partywall.gateway.wire import WIRES, Api, JsonObject
 from partywall.gateway.wire.shapes import malformed, objects
 from partywall.gateway.wire.upstream_state import refuse_upstream_state
 from partywall.stores import Item
@@ -51,17 +51,19 @@ _TYPES: Final = frozenset(
     }
 )
 """What a conversation may hold (the official client's `ConversationItem`)."""
+_WITH_TOOLS: Final = ("additional_tools", "mcp_list_tools", "tool_search_output")
+"""Those with a documented member `tools`."""
 
 
 def kept_items(items: list[object], where: str) -> list[JsonObject]:
     """A client's items as they are kept. `where` is their field, for messages.
 
     Raises:
-        BadRequest: one is no item of a known type, or a message without role or content.
+        BadRequest: one is no item of a known type, a message without role or content, or offers what no request may.
         NotFound: one refers to an object that a vendor keeps.
     """
     kept = [_kept(item, where) for item in items]
-    refuse_upstream_state(Api.RESPONSES, {"input": kept}, ())
+    _refuse_unsendable(kept)
     return kept
 
 
@@ -83,7 +85,7 @@ def items_of_input(said: object) -> list[JsonObject]:
             continue
         content = item.get("content")
         if "role" in item and isinstance(content, str):
-            item = {**item, "content": [text_part(str(item["role"]), content)]}
+            item = {**item, "content": [text_part(item["role"], content)]}
         items.append({"type": "message", "status": "completed", **item} if "type" not in item else item)
     return items
 
@@ -105,15 +107,26 @@ def sent_item(item: Item) -> JsonObject | None:
     sent = dict(item.body)
     if sent.get("type") == "file_search_call":
         return None
+    if sent.get("type") not in _WITH_TOOLS:
+        sent.pop("tools", None)  # it means nothing there, and would be refused each time
     if sent.get("type") == "message":
         if sent.get("role") not in _SENT_ROLES:
             return None
-        sent["content"] = [_without_sources(part) for part in objects(sent.get("content"))]
+        content = sent.get("content")
+        parts = [text_part(sent["role"], content)] if isinstance(content, str) else objects(content)
+        sent["content"] = [_without_sources(part) for part in parts]
     try:
-        refuse_upstream_state(Api.RESPONSES, {"input": [sent]}, ())
+        _refuse_unsendable([sent])
     except PartywallError:
         return None
     return sent
+
+
+def _refuse_unsendable(items: list[JsonObject]) -> None:
+    """Refuse items that every request with them would be refused for."""
+    request: JsonObject = {"input": items}
+    refuse_upstream_state(Api.RESPONSES, request, ())
+    WIRES[Api.RESPONSES].requested_tools(request)
 
 
 def _without_sources(part: JsonObject) -> JsonObject:
@@ -140,7 +153,7 @@ def _message(item: JsonObject, where: str) -> JsonObject:
     return {**item, "type": "message", "status": item.get("status", "completed"), "content": content}
 
 
-def text_part(role: str, text: str) -> JsonObject:
+def text_part(role: object, text: str) -> JsonObject:
     """A text as a part of a message's content."""
     if role == "assistant":
         return {"type": "output_text", "text": text, "annotations": []}

@@ -20,10 +20,11 @@ from partywall.gateway.wire import JsonObject
 from partywall.gateway.wire.material import Passage
 from partywall.gateway.wire.shapes import malformed, objects
 from partywall.stores import Filter, Hit, Stores, parse_filter
+from partywall.stores.documents import DEFAULT
 from partywall.stores.items import id_for
 from partywall.tenancy import TenantScope
 
-__all__ = ["Found", "SearchAsked", "found_by", "last_words", "passages_of", "retrieve", "search_asked"]
+__all__ = ["Found", "SearchAsked", "found_by", "last_words", "look_up", "passages_of", "retrieve", "search_asked"]
 
 _MOST_STORES: Final = 10
 _MOST_HITS: Final = 50
@@ -96,6 +97,21 @@ async def found_by(scope: TenantScope, stores: Stores, asked: SearchAsked, query
             raise none_of_that_id("vector_store_ids") from None
     best = sorted(hits, key=lambda hit: -hit.score)
     return [hit for hit in best if hit.score >= asked.least_score][: asked.most]
+
+
+async def look_up(scope: TenantScope, stores: Stores, searches: Sequence[SearchAsked]) -> None:
+    """Look the vector stores up that won't be searched, so that an id which isn't the caller's is refused all the same.
+
+    Raises:
+        NotFound: the caller has no vector store of such an id.
+    """
+    for store in dict.fromkeys(store for asked in searches for store in asked.stores):
+        if store == DEFAULT:
+            continue  # each tenant's own, filled or not
+        try:
+            await stores.documents.get_collection(scope, store)
+        except Missing:
+            raise none_of_that_id("vector_store_ids") from None
 
 
 async def retrieve(scope: TenantScope, stores: Stores, searches: Sequence[SearchAsked], query: str) -> Found:

@@ -16,7 +16,7 @@ __all__ = ["ShownSearch", "chat_citations"]
 
 Event = tuple[bytes, JsonObject]
 
-_BEFORE_OUTPUT: Final = frozenset({"response.created", "response.in_progress", "response.queued"})
+_BEFORE_OUTPUT: Final = ("response.created", "response.in_progress", "response.queued")
 
 
 class ShownSearch:

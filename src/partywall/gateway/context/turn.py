@@ -26,8 +26,8 @@ from partywall.tenancy import TenantScope
 
 __all__ = ["ChatTurn", "InstructedTurn", "ResponsesTurn", "Turn"]
 
-_ENDS: Final = frozenset({"response.completed", "response.incomplete"})
-_FAILED: Final = frozenset({"cancelled", "failed"})
+_ENDS: Final = ("response.completed", "response.incomplete")
+_FAILED: Final = ("cancelled", "failed")
 
 Event = tuple[bytes, JsonObject]
 """A server-sent event: its name, empty where it has none, and its data."""
@@ -218,7 +218,9 @@ class ChatTurn(_KeptTurn):
             if isinstance(piece, str):
                 pieces.append(piece)
         for piece in objects(delta.get("tool_calls")):
-            call = self._calls.setdefault(piece.get("index", piece.get("id")), {"id": "", "pieces": []})
+            place = piece.get("index", piece.get("id"))
+            known = place if isinstance(place, int | str) else None
+            call = self._calls.setdefault(known, {"id": "", "pieces": []})
             if isinstance(piece.get("id"), str):
                 call["id"] = piece["id"]
             pieces_so_far = call["pieces"]
