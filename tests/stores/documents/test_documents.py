@@ -283,8 +283,8 @@ def test_progress_is_told(tmp_path: Path) -> None:
     in_house(tmp_path, body)
 
 
-def test_what_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
-    """An embedder that fails, and a caller that leaves, at each step: nothing is seen, and in the end nothing lies."""
+def test_what_fails_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An embedder that fails, a caller that leaves, a process that dies, at each step: nothing is seen, nothing lies."""
 
     async def body(house: House) -> None:
         documents = house.stores.documents
@@ -309,12 +309,20 @@ def test_what_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
                 await documents.add(A, name="a", data=data)
             assert await rows(house) == 0
         leave[0] = True
-        for count in range(3):
-            left[0] = count
-            task = asyncio.create_task(documents.add(A, name="a", data=data))
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            assert await documents.search(A, "words", k=50) == ()
+
+        async def dies(stage: Stage) -> None:
+            """What a process does that is gone."""
+
+        for dead in (False, True):
+            if dead:
+                monkeypatch.setattr(Stage, "give_up", dies)
+            for count in range(3):
+                left[0] = count
+                task = asyncio.create_task(documents.add(A, name="a", data=data))
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert await documents.search(A, "words", k=50) == ()
+                assert dead or await rows(house) == 0
         left[0] = 10**6
         assert await rows(house) > 10  # pieces that nobody sees, until somebody sweeps
         await documents.add(A, name="a", data=data)
