@@ -284,7 +284,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
 
 
 def test_what_fails_half_way_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An embedder that fails, a caller that leaves, a process that dies, at each step: nothing is seen, nothing lies."""
+    """An embedder fails, a caller leaves, a process dies, at each step: nothing is seen, and at last nothing lies."""
 
     async def body(house: House) -> None:
         documents = house.stores.documents
