@@ -52,6 +52,9 @@ HARMLESS = {
     # They look for an extra of a fixed name, and load it when something is embedded.
     "stores/documents/extras.py: importlib.util",
     "stores/documents/wordllama.py: importlib",
+    # They look for an extra of a fixed name, and load the standard library's own reader of patterns.
+    "detection/__init__.py: importlib.util",
+    "detection/pii/prefixes.py: importlib",
     # An uploaded file is read by a process of its own: our interpreter and our script, isolated, with limits, without
     # our environment. Nothing of a request is in its command but which of two known kinds the file is.
     "stores/documents/parsing.py: .create_subprocess_exec",
