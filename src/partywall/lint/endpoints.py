@@ -1,6 +1,6 @@
 """The gateway's endpoints for tenants, as far as lint must know them to tell a route that leads nowhere.
 
-Lint and the gateway are strangers, so this is a table of its own; `tests/lint/test_endpoints.py` holds it against the
+Lint and the gateway are strangers, so this is a table of its own; `tests/lint/test_tables.py` holds it against the
 gateway's.
 """
 

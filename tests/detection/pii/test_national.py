@@ -36,6 +36,7 @@ ORACLES = {
     "za_id": "za.idnr",
 }
 _BOTH = ("cn_ric", "cl_rut", "fi_hetu")
+_WITHOUT_CHECK_DIGIT = ("gb_nino", "us_ssn")
 """Their check character may be a digit or a letter."""
 CHECKS = {name: check for name, _, check in NATIONAL}
 VALID = {
@@ -65,10 +66,8 @@ def test_we_agree_on_numbers_with_a_changed_digit(name: str) -> None:
     assert both >= 0.97 * ours, "we accept what the other refuses"
 
 
-@pytest.mark.parametrize("name", sorted(CHECKS))
+@pytest.mark.parametrize("name", [name for name in sorted(CHECKS) if name not in _WITHOUT_CHECK_DIGIT])
 def test_a_wrong_check_character_is_refused(name: str) -> None:
-    if name in ("us_ssn", "gb_nino"):
-        pytest.skip("it has no check digit")
     for value in VALID[name]:
         letters = {"cn_ric": "X", "cl_rut": "K", "fi_hetu": "ABCDEFHJKLMNPRSTUVWXY"}.get(name, string.ascii_uppercase)
         alphabet = string.digits + letters if name in _BOTH else string.digits if value[-1].isdigit() else letters
