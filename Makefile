@@ -37,7 +37,7 @@ test: $(STAMP) ## every test
 	$(BIN)/pytest -n auto
 
 soak: $(STAMP) ## what takes minutes: 100,000 operations cancelled at random
-	$(BIN)/pytest -m soak --timeout 3600
+	HYPOTHESIS_PROFILE=new $(BIN)/pytest -m soak --timeout 3600
 
 bench: $(STAMP) ## CPU per request beside nginx, and more; writes docs/benchmarks.md
 	$(BIN)/python -m bench

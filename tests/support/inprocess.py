@@ -124,6 +124,9 @@ class MemoryTransport(asyncio.Transport):
     def abort(self) -> None:
         self._closing = True
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def is_closing(self) -> bool:
         return self._closing
 
