@@ -60,7 +60,7 @@ class Cache(Section):
     )
     ttl_seconds: Seconds = Field(default=3600, description="How long an answer is given again.")
     threshold: float = Field(
-        default=0.9, ge=0.5, le=1, description="How near two questions must be: the cosine of their angle."
+        default=0.85, ge=0.5, le=1, description="How near two questions must be: the cosine of their angle."
     )
     per_user: bool = Field(default=False, description="Whether the users of a tenant share none of its answers.")
     largest_answer_bytes: int = Field(

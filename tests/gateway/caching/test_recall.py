@@ -3,76 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
-import pytest
-from tests.support.documents import base_document, headers_of, write_document
-from tests.support.inprocess import Client, Reply, gateway
-from tests.support.records import recorded
-from tests.support.upstream import Received, Upstream, chat_answer, chat_events, upstream, write_stream, write_whole
+from tests.gateway.caching.worlds import CHAT, body, cache_notes, document, said, serving
+from tests.support.documents import headers_of, write_document
+from tests.support.inprocess import Client, Reply
+from tests.support.upstream import Upstream
 
-CHAT = "/v1/chat/completions"
-
-
-@pytest.fixture
-def server() -> Iterator[Upstream]:
-    """Answers every request with another nonce."""
-    with upstream() as running:
-        numbers = itertools.count()
-
-        async def behave(request: Received, writer: asyncio.StreamWriter) -> bool:
-            answer = chat_answer(request)
-            answer["id"] = f"chatcmpl-{next(numbers):032x}"
-            answer["choices"][0]["message"]["content"] = f"nonce-{next(numbers)} for {request.credential}"
-            if request.json.get("stream"):
-                events = [event.replace(b"chatcmpl-upstream", answer["id"].encode()) for event in chat_events(request)]
-                await write_stream(writer, events)
-            else:
-                await write_whole(writer, 200, orjson.dumps(answer))
-            return True
-
-        running.behave = behave
-        yield running
-
-
-def document(server: Upstream, mode: str = "exact", **cache: Any) -> dict[str, Any]:
-    made = base_document(base_url=server.url)
-    shared = {"id": "shared", "provider": "vllm", "base_url": server.url, "model": "shared", "api_key": "sk-shared"}
-    made["providers"]["targets"].append({**shared, "tenants": ["alpha", "beta"]})
-    for group in made["consumer_groups"]["groups"]:
-        group["upstream"] = [group["upstream"], "shared"]
-    made["policy"]["rbac"]["roles"]["clerk"] = made["policy"]["rbac"]["roles"]["analyst"]
-    return made | {"encryption": {}, "cache": {"mode": mode, **cache}}
-
-
-@asynccontextmanager
-async def serving(tmp_path: Path, made: dict[str, Any]) -> AsyncIterator[Client]:
-    async with gateway(write_document(tmp_path / "partywall.yaml", made), tmp_path / "data") as client:
-        yield client
-
-
-def body(content: str = "What is our refund policy?", model: str = "shared", **fields: Any) -> dict[str, Any]:
-    return {"model": model, "messages": [{"role": "user", "content": content}], **fields}
-
-
-def said(reply: Reply) -> str:
-    assert reply.status == 200, reply.body
-    content: str = reply.json["choices"][0]["message"]["content"]
-    return content
-
-
-def cache_notes(data_dir: Path, tenant: str) -> list[str]:
-    return [
-        result.reason.split(":")[0]
-        for record in recorded(data_dir, tenant)
-        for result in record.policies
-        if result.kind == "cache"
-    ]
+from partywall.tenancy import TenantId
+from partywall.upstream.targets import compile_targets
 
 
 def test_a_tenant_has_its_own_hits_and_never_another_ones(tmp_path: Path, server: Upstream) -> None:
@@ -104,7 +44,7 @@ def test_a_tenant_has_its_own_hits_and_never_another_ones(tmp_path: Path, server
 def test_without_being_asked_for_nothing_is_kept(tmp_path: Path, server: Upstream) -> None:
     async def main() -> None:
         made = document(server, "off")
-        made["tenants"] = {"beta": {"cache": "exact"}}
+        made["tenants"] = {"alpha": {}, "beta": {"cache": "exact"}}
         async with serving(tmp_path, made) as client:
             for _ in range(2):
                 await client.post(CHAT, headers_of("alpha"), body())
@@ -164,6 +104,66 @@ def test_whatever_an_answer_depends_on_makes_it_another(tmp_path: Path, server: 
 
 
 def _forwarded(client: Client) -> frozenset[bytes]:
-    from partywall.upstream.targets import compile_targets
-
     return frozenset(compile_targets(client.platform.snapshot.targets)["shared"].provider.forward_headers)
+
+
+def test_a_client_can_only_narrow(tmp_path: Path, server: Upstream) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, document(server)) as client:
+
+            async def asks(expected: int, **headers: str) -> Reply:
+                before = len(server.received)
+                reply = await client.post(CHAT, headers_of("alpha", **headers), body())
+                assert len(server.received) - before == expected, headers
+                return reply
+
+            await asks(1, cache_control="no-store")
+            await asks(1)  # nothing was kept
+            await asks(1, cache_control="no-store")
+            await asks(0)
+            newer = await asks(1, cache_control="no-cache")
+            assert said(await asks(0)) == said(newer)
+            await asks(0, cache_control="max-age=60")
+            await asks(1, cache_control="max-age=0")
+            await asks(1, pragma="no-cache")
+            for odd in ("max-age=", "max-age=-1", "max-age=1e9", "max-age=99999999999", "max-age=1, no-store"):
+                await asks(1, cache_control=odd)
+            for wide in ("only-if-cached", "max-stale=9999", "public", "s-maxage=9999", "immutable"):
+                await asks(0, cache_control=wide)
+
+    asyncio.run(main())
+
+
+def test_no_header_chooses_a_cache(tmp_path: Path, server: Upstream) -> None:
+    names = ("x_portkey_cache_namespace", "x_cache_key", "helicone_cache_enabled", "x_litellm_cache_key")
+
+    async def main() -> None:
+        async with serving(tmp_path, document(server)) as client:
+            await client.post(CHAT, headers_of("alpha"), body())
+            for name in names:
+                own = await client.post(CHAT, headers_of("beta", **{name: "alpha"}), body(f"by {name}"))
+                count = len(server.received)
+                assert said(await client.post(CHAT, headers_of("beta"), body(f"by {name}"))) == said(own)
+                assert len(server.received) == count
+            await client.post(CHAT, headers_of("beta", x_portkey_cache_namespace="alpha"), body())
+            assert len(server.received) == count + 1
+
+    asyncio.run(main())
+
+
+def test_a_changed_document_and_a_suspended_tenant_get_nothing_old(tmp_path: Path, server: Upstream) -> None:
+    async def main() -> None:
+        async with serving(tmp_path, document(server)) as client:
+            await client.post(CHAT, headers_of("alpha"), body())
+            made = document(server)
+            made["policy"]["rbac"]["roles"]["analyst"]["allowed_tools"] = ["other"]
+            write_document(tmp_path / "partywall.yaml", made)
+            await client.platform.reload()
+            await client.post(CHAT, headers_of("alpha"), body())
+            assert len(server.received) == 2
+            await client.platform.tenants.suspend(TenantId("alpha"), who="op", why="test")
+            refused = await client.post(CHAT, headers_of("alpha"), body())
+            assert refused.status == 403
+            assert b"nonce" not in refused.body
+
+    asyncio.run(main())

@@ -73,16 +73,16 @@ class Recall:
 
     async def find(self, cache: ResponseCache, rule: CacheRule, place: Place, wishes: Wishes) -> None:
         """Look it up."""
+        found = None
+        if wishes.find:
+            found = await cache.find(self._scope, place, rule, oldest_seconds=wishes.oldest_seconds)
+        if found is not None:
+            self.answer = Replayed(found)
+            self.note(f"{'hit-exact' if found.exact else 'hit-semantic'}: {found.age_seconds:.0f} s old")
+            return
+        self.note("miss" if wishes.find else "bypass: the client wants a new answer")
         if wishes.keep:
             self._cache, self._rule, self._place = cache, rule, place
-        if not wishes.find:
-            return self.note("bypass: the client wants a new answer")
-        found = await cache.find(self._scope, place, rule, oldest_seconds=wishes.oldest_seconds)
-        if found is None:
-            return self.note("miss")
-        self.answer = Replayed(found)
-        self._place = None
-        return self.note(f"{'hit-exact' if found.exact else 'hit-semantic'}: {found.age_seconds:.0f} s old")
 
     def note(self, said: str) -> None:
         """Put it on record."""
