@@ -135,7 +135,7 @@ def _unsealed_answers(document: Document) -> Iterator[Fault]:
         return
     message = "answers are kept sealed under their tenant's key, and the document has no `encryption`"
     if document.cache.mode != "off":
-        yield Fault("unsealed-answers", ("cache", "mode"), message)
+        yield Fault("answers-unsealed", ("cache", "mode"), message)
     for tenant, settings in document.tenants.items():
         if settings.cache not in (None, "off"):
-            yield Fault("unsealed-answers", ("tenants", tenant, "cache"), message)
+            yield Fault("answers-unsealed", ("tenants", tenant, "cache"), message)

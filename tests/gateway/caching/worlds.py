@@ -31,7 +31,11 @@ def answering() -> Iterator[Upstream]:
             answer["id"] = f"chatcmpl-{next(numbers):032x}"
             answer["choices"][0]["message"]["content"] = f"nonce-{next(numbers)} for {request.credential}"
             if request.json.get("stream"):
+                piece = {"content": answer["choices"][0]["message"]["content"]}
+                chunk = {**answer, "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": piece}]}
                 events = [event.replace(b"chatcmpl-upstream", answer["id"].encode()) for event in chat_events(request)]
+                del chunk["usage"]
+                events.insert(1, b"data: " + orjson.dumps(chunk) + b"\n\n")
                 await write_stream(writer, events)
             else:
                 await write_whole(writer, 200, orjson.dumps(answer))

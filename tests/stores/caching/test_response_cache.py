@@ -90,9 +90,8 @@ def _others() -> list[tuple[str, Question]]:
         value = getattr(CIRCUMSTANCES, field)
         changed += [(field, another) for another in (value + "x", "", "absent")]
     changed += [(field, None) for field in ("group", "role", "route", "user")]
-    return [
-        (field, QUESTION._replace(circumstances=CIRCUMSTANCES._replace(**{field: value}))) for field, value in changed
-    ]
+    fields = CIRCUMSTANCES._asdict()
+    return [(field, QUESTION._replace(circumstances=Circumstances(**fields | {field: to}))) for field, to in changed]
 
 
 def _collisions(names: dict[str, Names]) -> list[str]:

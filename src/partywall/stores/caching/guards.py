@@ -135,9 +135,9 @@ def _is_negated(word: str) -> bool:
     return word in _NEGATED or word.endswith("n't")
 
 
-def _is_name(token: str, *, starts: bool) -> bool:
+def _is_name(word: str, *, starts: bool) -> bool:
     """A capital inside or all over, or at the beginning of a word that begins no sentence."""
-    return token != token.lower() and token != "I" and (not starts or token[1:] != token[1:].lower())
+    return word != word.lower() and word != "I" and (not starts or word[1:] != word[1:].lower())
 
 
 def _scripts(text: str) -> frozenset[str]:
