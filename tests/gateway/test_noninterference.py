@@ -28,7 +28,7 @@ from partywall.trail import TrailReader
 from partywall.trail.export import to_json
 
 _MADE = re.compile(rb"chatcmpl-(?:upstream|[0-9a-f]{32})")
-"""The upstream's, which it gives to all, or a new one: of an answer that is given again. The records tell which it was."""
+"""The upstream's, which all get, or a new one, of an answer given again. The records tell which it was."""
 _IDS = re.compile(rb"dec_[0-9a-f]{32}")
 _CLOCK = re.compile(rb'"created(?:_at)?":\s*\d+')
 _AGE = re.compile(r": \d+ s old")
