@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ def index_of(house: House, scope: TenantScope) -> Index:
 
 def believed(house: House, scope: TenantScope, index: Index) -> None:
     """From now on, that is the index of the tenant's collection."""
-    opened = opened_of(house, scope)._replace(index=index)
+    opened = replace(opened_of(house, scope), index=index)
     house.stores.documents._shelf.put(scope.tenant, "default", opened)
 
 
@@ -136,7 +137,9 @@ class Restamped(LyingIndex):
 @pytest.mark.parametrize("looking", [False, True], ids=["own rows", "mixed rows"])
 @pytest.mark.parametrize("fallen", ALL_BUT_ALL, ids=lambda fallen: "+".join(fallen) or "none")
 def test_a_shelf_that_mixes_tenants_up_gets_nothing_across(
-    tmp_path: Path, fallen: tuple[str, ...], looking: bool  # noqa: FBT001 - a parameter of the test
+    tmp_path: Path,
+    fallen: tuple[str, ...],
+    looking: bool,
 ) -> None:
     """What is remembered of alpha's documents, names and metadata, answers nothing that beta asks: no piece, no hit."""
 
@@ -147,7 +150,7 @@ def test_a_shelf_that_mixes_tenants_up_gets_nothing_across(
                 await house.stores.documents.add(scope, name=f"{mark} {number}", data=data, metadata=said)
             await house.stores.documents.search(scope, "planted", k=3)
         shelf, alphas, betas = house.stores.documents._shelf, opened_of(house, A), opened_of(house, B)
-        for mixed in (alphas, alphas._replace(index=Restamped(index_of(house, B), index_of(house, A))), betas):
+        for mixed in (alphas, replace(alphas, index=Restamped(index_of(house, B), index_of(house, A))), betas):
             house.looking = looking
             shelf.put(BETA, "default", mixed)
             assert ALPHAS not in repr(await house.stores.documents.search(B, "planted", k=50))

@@ -129,8 +129,8 @@ class Index:
         allowed: Callable[[Mapping[str, Value]], bool] | None = None,
     ) -> list[Candidate]:
         """The `count` pieces nearest to the vector, among the documents whose metadata is allowed; best first."""
-        # Row by row, and so on this thread alone. A matrix product goes to BLAS, whose threads then spin on the cores that
-        # others wait for: beside it, on one busy core, the same scan took 31 ms instead of 1.3.
+        # Row by row, and so on this thread alone. A matrix product is spread over BLAS's threads, which then spin on
+        # the cores that other tenants wait for: on one busy core, this scan took 31 ms so, instead of 1.3.
         scores = np.vecdot(self._matrix, vector)
         rows: npt.NDArray[np.intp] | None = None
         if allowed is not None:

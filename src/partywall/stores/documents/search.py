@@ -40,7 +40,7 @@ from partywall.tenancy import TenantScope
 
 if TYPE_CHECKING:
     from partywall.stores.documents.embedding import Vectors
-    from partywall.stores.documents.index import Candidate, Index, Known
+    from partywall.stores.documents.index import Candidate, Index
 
 __all__ = ["Search"]
 
@@ -196,7 +196,7 @@ class _Round:
         self._scope = scope
         self._collection = collection
         self._condition = condition
-        self._index, self._documents = opened
+        self._index, self._documents = opened.index, opened.documents
         self._namespaces: list[str] = []
 
     async def best(self, vector: Vectors | None, k: int) -> Sequence[Hit] | None:

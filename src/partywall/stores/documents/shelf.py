@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from partywall.stores.documents.metadata import Value
@@ -36,7 +37,8 @@ class Verified(NamedTuple):
     metadata: Mapping[str, Value]
 
 
-class OpenCollection(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class OpenCollection:
     """A collection in the state that the index's stamp names."""
 
     index: Index | PartitionIndex
