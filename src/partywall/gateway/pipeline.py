@@ -27,6 +27,7 @@ from partywall.gateway.http import ClientGone, header_lines
 from partywall.gateway.inspect import inspect_body, inspect_query, tenant_hints
 from partywall.gateway.models import model_answer
 from partywall.gateway.relay import relay, tenant_lines
+from partywall.gateway.scanning import Scan, scan_request
 from partywall.gateway.wire import WIRES, Api
 from partywall.gateway.wire.streaming import ask_for_usage
 from partywall.platform import Platform
@@ -134,6 +135,12 @@ class Pipeline:
             prompts = self._platform.system_prompts if instructions.per_tenant else None
             await instruct(scope, instructions, prompts, wire, body, decision)
             record.policies = decision.results
+        # What leaves is whole now: it is scanned where the chain says so, and the answer will be.
+        scan: Scan | None = None
+        if (scanned := serving.snapshot.scanned) is not None:
+            size = len(raw) if asked is None else server.max_body_bytes
+            scan = await scan_request(scope, scanned, self._platform.salter, api, body, decision, size=size)
+            record.policies, record.verdict = decision.results, decision.verdict
         # 6. No trail, no data: the decision is on disk before anything leaves for an upstream.
         await self._platform.trail.admit(record)
         # 7. The upstream, with its own credential and this tenant's salts; given up when the client hangs up.
@@ -143,7 +150,7 @@ class Pipeline:
         answer, record.upstream = await self._forwarder.send(scope, exchange, api, body, salts, targets)
         # 8. The answer, checked on its way out, and kept before its end if it is to be kept.
         try:
-            usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage, turn=turn)
+            usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage, turn=turn, scan=scan)
         finally:
             answer.abort()
         # 9. The record says how it ended.

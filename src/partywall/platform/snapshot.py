@@ -22,6 +22,7 @@ from partywall.errors import ConfigError
 from partywall.identity import Authenticator, IdentitySettings, IssuerSettings, KeyEntry, parse_key_hash
 from partywall.platform.encryption import Encrypted
 from partywall.platform.retrieval import Retrieved
+from partywall.platform.scanned import Scanned
 from partywall.platform.storage import Stored
 from partywall.policy import Rules
 from partywall.tenancy import GroupName, TenantId
@@ -70,6 +71,8 @@ class Snapshot:
     """What it says about documents and their retrieval."""
     instructions: Instructions | None
     """System prompts; None when nothing is put before a request."""
+    scanned: Scanned | None
+    """What texts are scanned for; None when no chain asks for it."""
     stored: Stored
     """Where rows lie."""
     operator_keys: frozenset[bytes]
@@ -103,6 +106,7 @@ def compile_snapshot(document: Document, digest: str, source: Path) -> Snapshot:
         encrypted=Encrypted.of(document),
         retrieved=Retrieved.of(document),
         instructions=Instructions.of(document),
+        scanned=Scanned.of(document),
         stored=Stored.of(document),
         operator_keys=frozenset(parse_key_hash(text) for text in document.server.admin.api_keys),
         source=str(source),
