@@ -15,7 +15,7 @@ from typing import Final
 
 from partywall.config.routing import Stage
 from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
-from partywall.gateway.context.asked import FILE_SEARCH
+from partywall.gateway.context.asked import FILE_SEARCH, Asked
 from partywall.gateway.context.composing import compose
 from partywall.gateway.context.instructions import instruct
 from partywall.gateway.context.turn import InstructedTurn, Turn
@@ -27,11 +27,11 @@ from partywall.gateway.http import ClientGone, header_lines
 from partywall.gateway.inspect import inspect_body, inspect_query, tenant_hints
 from partywall.gateway.models import model_answer
 from partywall.gateway.relay import relay, tenant_lines
-from partywall.gateway.scanning import Scan, scan_request
-from partywall.gateway.wire import WIRES, Api
+from partywall.gateway.scanning import scan_request
+from partywall.gateway.wire import WIRES, Api, JsonObject, Wire
 from partywall.gateway.wire.streaming import ask_for_usage
 from partywall.platform import Platform
-from partywall.policy import Facts, RouteRule, decide, require
+from partywall.policy import Decision, Facts, RouteRule, decide, require
 from partywall.tenancy import TenantId, TenantScope
 from partywall.trail import Verdict
 from partywall.upstream.providers import Salts
@@ -121,26 +121,14 @@ class Pipeline:
         if not targets:
             raise ModelDenied(f"no target for the model speaks `{api}`")
         record.upstream = targets[0][1].id
-        # 5. The context: what its tenant stored and the request goes on with, and the instructions that come first.
+        # 5. The context; and a scan of all that will leave, where the chain says so, which goes on with the answer.
         turn: Turn | None = None
-        if asked is not None:
-            exchange.request.watch()
-            limit = server.max_body_bytes
-            turn = await compose(scope, stores, wire, body, asked, decision, limit_bytes=limit)
-            exchange.request.unwatch()
-            record.policies = decision.results
-        if (instructions := serving.snapshot.instructions) is not None:
-            if turn is None and api is Api.RESPONSES:
-                turn = InstructedTurn(body.get("instructions"))
-            prompts = self._platform.system_prompts if instructions.per_tenant else None
-            await instruct(scope, instructions, prompts, wire, body, decision)
-            record.policies = decision.results
-        # What leaves is whole now: it is scanned where the chain says so, and the answer will be.
-        scan: Scan | None = None
+        if asked is not None or serving.snapshot.instructions is not None:
+            turn = await self._compose(exchange, scope, wire, body, asked, decision)
+        scan = None
         if (scanned := serving.snapshot.scanned) is not None:
             size = len(raw) if asked is None else server.max_body_bytes
-            scan = await scan_request(scope, scanned, self._platform.salter, api, body, decision, size=size)
-            record.policies, record.verdict = decision.results, decision.verdict
+            scan = await scan_request(exchange, scope, scanned, self._platform.salter, api, body, size=size)
         # 6. No trail, no data: the decision is on disk before anything leaves for an upstream.
         await self._platform.trail.admit(record)
         # 7. The upstream, with its own credential and this tenant's salts; given up when the client hangs up.
@@ -156,6 +144,31 @@ class Pipeline:
         # 9. The record says how it ended.
         exchange.finish(200, "completed", usage)
         self._complete(exchange)
+
+    async def _compose(
+        self,
+        exchange: Exchange,
+        scope: TenantScope,
+        wire: Wire,
+        body: JsonObject,
+        asked: Asked | None,
+        decision: Decision,
+    ) -> Turn | None:
+        """What its tenant stored and the request goes on with, and the instructions that come first."""
+        snapshot = exchange.serving.snapshot
+        turn: Turn | None = None
+        if asked is not None:
+            exchange.request.watch()
+            stores, limit = self._platform.stores_or_none, snapshot.server.max_body_bytes
+            turn = await compose(scope, stores, wire, body, asked, decision, limit_bytes=limit)
+            exchange.request.unwatch()
+        if (instructions := snapshot.instructions) is not None:
+            if turn is None and wire.api is Api.RESPONSES:
+                turn = InstructedTurn(body.get("instructions"))
+            prompts = self._platform.system_prompts if instructions.per_tenant else None
+            await instruct(scope, instructions, prompts, wire, body, decision)
+        exchange.record.policies = decision.results
+        return turn
 
     def _salts(self, tenant: TenantId) -> Salts:
         made = self._platform.salter.salts_of(tenant)

@@ -6,7 +6,6 @@ refused without the extra `detection`, and when a setting can't be used.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -39,8 +38,8 @@ class Scanned:
         """
         if all(entry.kind is not PolicyKind.PII_DETECTOR for entry in _entries(document)):
             return None
-        # The extra is needed by documents that ask for it alone.
-        compile_pii = importlib.import_module("partywall.detection.pii").compile_pii
+        from partywall.detection.pii import compile_pii  # noqa: PLC0415  # an extra, which other documents don't need
+
         settings = document.policy.pii_detector or PiiDetector()
         requests = compile_pii(settings)
         answers = compile_pii(settings.model_copy(update={"restore": False})) if settings.restore else requests

@@ -32,7 +32,6 @@ from tests.support.upstream import answers, streams
 
 from partywall.detection.pii import Detector
 from partywall.errors import ConfigError
-from partywall.platform import Platform
 from partywall.trail import DecisionRecord, Verdict
 
 REDACTED = "Write to [EMAIL] now; the card is [CARD], ta."
@@ -432,16 +431,18 @@ def test_a_stage_at_which_it_would_look_at_nothing_is_refused(tmp_path: Path) ->
         pass
 
 
-async def test_without_the_extra_nothing_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_nothing_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("partywall.detection")]:
         monkeypatch.delitem(sys.modules, name)
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "re2" else find(name, *rest))
     document = base_document()
     document["policies"]["chain"].append("pii-detector")
-    with pytest.raises(ConfigError, match=r'pip install "partywall\[detection\]"'):
-        async with Platform.open(write_document(tmp_path / "partywall.yaml", document), data_dir=tmp_path / "data"):
-            pass
+    with (
+        pytest.raises(ConfigError, match=r'pip install "partywall\[detection\]"'),
+        session(write_document(tmp_path / "partywall.yaml", document), tmp_path / "data"),
+    ):
+        pass
 
 
 def test_a_chain_for_one_tenant_scans_no_other(tmp_path: Path) -> None:

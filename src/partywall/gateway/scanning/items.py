@@ -92,8 +92,9 @@ class ItemsScan(EventScan):
         if known is None or not isinstance(part, dict) or not isinstance(text := part.get(known[1]), str) or not text:
             return [(name, self._walked(event))]
         part[known[1]] = ""
-        piece = {**_place(event), "type": f"{known[0]}{_DELTA}", "delta": text}
-        return [(name, self._walked(event)), *self._piece(piece["type"].encode(), known[0], piece)]
+        kind = f"{known[0]}{_DELTA}"
+        piece: JsonObject = {**_place(event), "type": kind, "delta": text}
+        return [(name, self._walked(event)), *self._piece(kind.encode(), known[0], piece)]
 
     def _begun(self, event: JsonObject) -> JsonObject:
         """An item that begins says nothing yet: what it says comes in pieces, and once more when it is done."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 from partywall.config.routing import Stage
 from partywall.errors import Denied, PartywallError, ScannerUnavailable
+from partywall.gateway.exchange import Exchange
 from partywall.gateway.scanning.blocks import BlocksScan
 from partywall.gateway.scanning.channels import Event, EventScan
 from partywall.gateway.scanning.choices import ChoicesScan
@@ -90,7 +91,7 @@ class Scan:
 
 
 async def scan_request(
-    scope: TenantScope, scanned: Scanned, salter: Salter, api: Api, body: JsonObject, decision: Decision, *, size: int
+    exchange: Exchange, scope: TenantScope, scanned: Scanned, salter: Salter, api: Api, body: JsonObject, *, size: int
 ) -> Scan | None:
     """Scan `body`, as it will leave, and return what scans the answer; None when that isn't asked for.
 
@@ -101,6 +102,9 @@ async def scan_request(
         BadRequest: it is made of tokens, or nested too deeply.
         ScannerUnavailable: it can't be scanned.
     """
+    decision = exchange.decision
+    if decision is None:
+        raise ScannerUnavailable("nothing was decided about the request")
     if not decision.scans_request and not decision.scans_answer:
         return None
     key = salter.salt(_MARKERS, scope.tenant).encode()
@@ -112,6 +116,7 @@ async def scan_request(
         with _refusing(decision, Stage.PRE_REQUEST):
             await _worked(size, _scan_body, api, body, texts)
         _note(decision, Stage.PRE_REQUEST, texts)
+        exchange.decided(decision)
     if api is Api.EMBEDDINGS or not (decision.scans_answer or restores_from):
         return None  # vectors are no texts
     redaction = scanned.answers.request(key) if decision.scans_answer else None
