@@ -11,10 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from partywall.config.routing import Stage
 from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
+from partywall.gateway.answer import Answer
+from partywall.gateway.caching import Recall, recall
 from partywall.gateway.context.asked import FILE_SEARCH, Asked
 from partywall.gateway.context.composing import compose
 from partywall.gateway.context.instructions import instruct
@@ -31,10 +34,11 @@ from partywall.gateway.scanning import scan_request
 from partywall.gateway.wire import WIRES, Api, JsonObject, Wire
 from partywall.gateway.wire.streaming import ask_for_usage
 from partywall.platform import Platform
-from partywall.policy import Decision, Facts, RouteRule, decide, require
+from partywall.policy import Decision, Facts, RouteRule, TargetRule, decide, require
 from partywall.tenancy import TenantId, TenantScope
 from partywall.trail import Verdict
 from partywall.upstream.providers import Salts
+from partywall.upstream.targets import Upstream
 
 __all__ = ["Pipeline"]
 
@@ -131,16 +135,20 @@ class Pipeline:
             scan = await scan_request(exchange, scope, scanned, self._platform.salter, api, body, size=size)
         # 6. No trail, no data: the decision is on disk before anything leaves for an upstream.
         await self._platform.trail.admit(record)
-        # 7. The upstream, with its own credential and this tenant's salts; given up when the client hangs up.
+        # 7. What this tenant was answered before, if it has that kept; or the upstream, with its own credential and
+        # this tenant's salts. Given up when the client hangs up.
         exchange.request.watch()
         hide_usage = ask_for_usage(api, body)
-        salts = self._made_salts.get(scope.tenant) or self._salts(scope.tenant)
-        answer, record.upstream = await self._forwarder.send(scope, exchange, api, body, salts, targets)
+        recalled = await recall(scope, exchange, stores, wire, body, asked, decision, targets)
+        answer = await self._ask(exchange, scope, api, body, targets, recalled)
         # 8. The answer, checked on its way out, and kept before its end if it is to be kept.
         try:
             usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage, turn=turn, scan=scan)
         finally:
             answer.abort()
+        if recalled is not None:
+            exchange.request.unwatch()
+            await recalled.keep()
         # 9. The record says how it ended.
         exchange.finish(200, "completed", usage)
         self._complete(exchange)
@@ -169,6 +177,23 @@ class Pipeline:
             await instruct(scope, instructions, prompts, wire, body, decision)
         exchange.record.policies = decision.results
         return turn
+
+    async def _ask(
+        self,
+        exchange: Exchange,
+        scope: TenantScope,
+        api: Api,
+        body: JsonObject,
+        targets: Sequence[tuple[TargetRule, Upstream]],
+        recalled: Recall | None,
+    ) -> Answer:
+        """The answer that was kept, or an upstream's."""
+        if recalled is not None and recalled.answer is not None:
+            return recalled.answer
+        salts = self._made_salts.get(scope.tenant) or self._salts(scope.tenant)
+        answer, used = await self._forwarder.send(scope, exchange, api, body, salts, targets)
+        exchange.record.upstream = used
+        return answer if recalled is None else recalled.of_upstream(answer, first=used == targets[0][1].id)
 
     def _salts(self, tenant: TenantId) -> Salts:
         made = self._platform.salter.salts_of(tenant)
