@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+import yaml
 from tests.gateway.scanning.support import APIS, CARD, EMAIL, TEXT, Scene, ask, events, said, scene
 from tests.support.documents import TENANTS, base_document, headers_of, write_document
 from tests.support.inprocess import session
@@ -455,3 +456,21 @@ def test_a_chain_for_one_tenant_scans_no_other(tmp_path: Path) -> None:
         assert EMAIL in ask(opened, "chat", TEXT).body.decode()
         assert EMAIL not in ask(opened, "chat", TEXT, tenant="beta").body.decode()
         assert [EMAIL in received.body.decode() for received in server.received] == [True, False]
+
+
+# -- Answers that are kept --------------------------------------------------------------------------------------------
+
+
+def test_a_kept_answer_is_scanned_and_gives_each_caller_its_own_value(tmp_path: Path) -> None:
+    """What differs in its values alone is one question to the cache, as it is to the model."""
+    with scene(tmp_path, restore=True) as (_, server):
+        folder = tmp_path / "cached"
+        folder.mkdir()
+        document = yaml.safe_load((tmp_path / "partywall.yaml").read_text())
+        document |= {"encryption": {}, "cache": {"mode": "exact"}}
+        server.behave = answers(200, whole("chat", "Mail [EMAIL_1] and other@example.org."))
+        with session(write_document(folder / "partywall.yaml", document), folder / "data") as cached:
+            texts = [ask(cached, "chat", f"Mail {who}@example.com.").json for who in ("ann", "bob")]
+    said_to = [answer["choices"][0]["message"]["content"] for answer in texts]
+    assert said_to == ["Mail ann@example.com and [EMAIL].", "Mail bob@example.com and [EMAIL]."]
+    assert len(server.received) == 1
