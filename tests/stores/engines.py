@@ -16,7 +16,7 @@ from tests.support.engines.chroma import chroma_server
 from tests.support.engines.pinecone import pinecone_imitation
 from tests.support.engines.weaviate import weaviate_imitation
 
-from partywall.stores.backends.base import Backend, Change, Partition, VectorChange
+from partywall.stores.backends.base import Backend, Change, DropIndex, DropVectors, Partition, PutVectors, VectorChange
 from partywall.stores.backends.sqlite import SqliteBackend
 from partywall.stores.backends.vectors.address import parse_engine_address
 from partywall.stores.backends.vectors.beside import BesideBackend, BesidePartition
@@ -65,7 +65,7 @@ class _Noted(BesidePartition):
     async def commit(self, changes: Sequence[Change | VectorChange]) -> bool:
         assert isinstance(self._backend, Beside)
         for change in changes:
-            if hasattr(change, "within"):
+            if isinstance(change, PutVectors | DropVectors | DropIndex):
                 self._backend.indexes.setdefault(self._tenant, {})[change.within] = None
         return await super().commit(changes)
 

@@ -1,4 +1,4 @@
-"""What imitations of HTTP interfaces have in common: a server in a thread, JSON in and out, and a key that is asked for."""
+"""What imitations of HTTP interfaces have in common: a server in a thread, and JSON in and out."""
 
 from __future__ import annotations
 

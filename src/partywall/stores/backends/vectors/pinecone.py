@@ -6,8 +6,9 @@
 Promises: every call names the namespace. The index is the operator's; its metric must be `dotproduct` or `cosine`.
 
 Doesn't promise: to find at once what was just put: Pinecone takes some seconds, and until then a search of a new
-collection says that the store can't be had, rather than nothing. Nor exact search. Nor that it was run against Pinecone:
-it is held to an imitation of its interface, written from its public documentation (tests/support/engines/pinecone.py).
+collection says that the store can't be had, rather than nothing. Nor exact search. Nor that it was run against
+Pinecone: it is held to an imitation of its interface, written from its public documentation
+(tests/support/engines/pinecone.py).
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
     collection  one for each tenant, index and dimension (`separate_collection`, `separate_db`)
     payload     one for each dimension; every point says whose it is, and of which index (`namespace`). The tenant's
-                field is indexed with `is_tenant`, and no graph spans tenants: `m=0`, and `payload_m` builds one for each
+                field is indexed with `is_tenant`, and no graph spans tenants: `m=0`; `payload_m` builds one for each
 
 Promises: in payload mode, every call carries the filter of one tenant and index. Up to 20,000 vectors, and wherever it
-is narrowed to groups, a search is exact (`exact=True`): what a neighbour has doesn't move it. A server older than 1.11 is
-refused: it knows no `is_tenant`.
+is narrowed to groups, a search is exact (`exact=True`): what a neighbour has doesn't move it. A server older than 1.11
+is refused: it knows no `is_tenant`.
 
 Doesn't promise: a connection for each tenant: the client has one pool for all. It was run in the client's local mode
 only (brute force in this process), never against a server.
@@ -224,7 +224,8 @@ class Qdrant:
             wanted.append(models.FieldCondition(key="i", match=models.MatchValue(value=index)))
         if groups is not None:
             wanted.append(models.FieldCondition(key="g", match=models.MatchAny(any=list(groups))))
-        return models.Filter(must=wanted)
+        own: Filter = models.Filter(must=wanted)
+        return own
 
 
 @asynccontextmanager
