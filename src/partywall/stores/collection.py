@@ -281,7 +281,8 @@ class Collection:
         """Drop from an index what is left of groups, by their hashed names, of which no record is there."""
         partition = self._walls.placement.partition(authorise(scope))
         if isinstance(partition, SweptPartition):
-            await partition.sweep(await self._group(scope, index), groups)
+            [name] = await self.group_names(scope, [index])
+            await partition.sweep(name, groups)
 
     async def group_names(self, scope: TenantScope, groups: Sequence[Group]) -> list[bytes]:
         """What these groups of the scope's tenant are hashed to. It opens nothing."""
