@@ -141,7 +141,7 @@ def _fixed(document: Document) -> Iterator[Unbuilt]:
         yield Unbuilt(path, "the platform's prompt comes first; that can't be switched off")
     if document.storage.cache_url_ref is not None:
         yield Unbuilt(("storage", "cache_url_ref"), "the embedded cache needs no address")
-    for key in ("dsn_ref", "owner_dsn_ref"):
+    for key in ("dsn_ref", "owner_dsn_ref", "vectors_url_ref"):
         ref = getattr(document.storage, key)
         if ref is not None and (ref.vault is not None or ref.store is not None):
             yield Unbuilt(("storage", key), "secrets are read from `env` or `file` only, so far")

@@ -130,11 +130,12 @@ class Search:
             names = await self._records.group_names(scope, [places.chunks(each.version) for each in documents])
             return PartitionIndex(
                 self._records,
-                places.vectors(head.id),
+                head.index,
                 stamp,
                 head.model,
                 dimensions,
                 dict(zip(names, documents, strict=True)),
+                outside=head.chunks if head.engine else None,
             )
         blocks = [engine.read_block(record.body) for record in await self._every(scope, places.vectors(head.id))]
         return await asyncio.to_thread(engine.Index, stamp, head.model, dimensions, documents, blocks)
@@ -213,6 +214,8 @@ class _Round:
             head, pieces = await self._search.fetch(self._scope, self._collection, self._index, fresh)
             if not self._is_current(head):
                 return None
+            if not candidates and self._condition is None and self._index.is_lost:
+                raise StoreUnavailable(f"the engine has lost the vectors of a collection of `{self._scope.tenant}`")
             if len(fresh) < len(new):
                 self._search.alarm(self._scope, "the index named pieces of no document that is there for this tenant")
             for candidate, piece in zip(fresh, pieces, strict=True):
