@@ -119,6 +119,22 @@ def _storage(document: Document) -> Iterator[Fault]:
             yield Fault("storage-address", ("storage", key), message)
 
 
+def _cache(document: Document) -> Iterator[Fault]:
+    storage = document.storage
+    if storage.cache == "valkey":
+        if storage.cache_url_ref is None:
+            message = "`valkey` needs the address of the serving user in `cache_url_ref`"
+            yield Fault("storage-address", ("storage", "cache"), message)
+        elif storage.cache_url_ref == storage.cache_owner_url_ref:
+            message = "the same as `cache_url_ref`; who serves must not make users"
+            yield Fault("storage-address", ("storage", "cache_owner_url_ref"), message)
+        return
+    for key in ("cache_url_ref", "cache_owner_url_ref"):
+        if getattr(storage, key) is not None:
+            message = "the embedded cache has no server; say `cache: valkey`, or leave it out"
+            yield Fault("storage-address", ("storage", key), message)
+
+
 def _unsealed_prompts(document: Document) -> Iterator[Fault]:
     isolation = document.multi_tenant.conversation_isolation
     if isolation is not None and isolation.system_prompt.per_tenant_config and document.encryption is None:
