@@ -31,6 +31,7 @@ def faults(document: Document) -> Iterator[Fault]:
     yield from _undeclared_tenants(document)
     yield from _shared_keys(document)
     yield from _storage(document)
+    yield from _cache(document)
     yield from _unsealed_prompts(document)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,18 +13,23 @@ from partywall.errors import ConfigError, StoreUnavailable
 from partywall.keys import KeyRing, Store, TenantStoreKeys
 from partywall.stores.alarms import OnAlarm
 from partywall.stores.backends.base import Backend
+from partywall.stores.backends.memory_values import MemoryValues
 from partywall.stores.backends.sqlite import SqliteBackend
+from partywall.stores.backends.values import ValueBackend
 from partywall.stores.collection import Collection
 from partywall.stores.conversations import Conversations
+from partywall.stores.counters import Counters
 from partywall.stores.documents import Books, Documents, Files, Retrieval
 from partywall.stores.fields import Clock
 from partywall.stores.graph import Graph
 from partywall.stores.memory import Memory
 from partywall.stores.preferences import Preferences
-from partywall.stores.provisioning import PostgresSettings, open_postgres
+from partywall.stores.provisioning import PostgresSettings, ValkeySettings, open_postgres, open_valkey
 from partywall.stores.resealing import StoredRecords
 from partywall.stores.responses import Responses
+from partywall.stores.sealed_values import SealedValues, ValuePlacement
 from partywall.stores.served import Served
+from partywall.stores.session_shelves import RecordShelf, ValueShelf
 from partywall.stores.sessions import Sessions
 from partywall.stores.system_prompts import SystemPrompts
 from partywall.stores.trace_sessions import TraceSessions
@@ -59,10 +64,24 @@ class Stores:
         walls_of: Callable[[Store], Walls],
         clock: Clock,
         retrieval: Retrieval = Retrieval(),  # noqa: B008 - it is frozen
+        *,
+        values: ValueBackend | None = None,
+        values_of: Callable[[ValueBackend, str], ValuePlacement] = ValuePlacement,
     ) -> None:
-        """`walls_of` makes the walls around a store; `open_stores` does so for everybody but tests."""
+        """`walls_of` makes the walls around a store; `open_stores` does so for everybody but tests. With `values`,
+        sessions and counters lie there; without, sessions lie among the records, and counters in this process.
+        """
         self._collections = {store: Collection(walls_of(store)) for store in _BUILT}
-        self.sessions: Final = Sessions(self._collections[Store.SESSIONS], clock)
+        walls = walls_of(Store.SESSIONS)
+        self._session_values = None if values is None else SealedValues(values_of(values, Store.SESSIONS.value), walls)
+        shelf = (
+            RecordShelf(self._collections[Store.SESSIONS])
+            if self._session_values is None
+            else ValueShelf(self._session_values)
+        )
+        self.sessions: Final = Sessions(shelf, clock)
+        counted = MemoryValues() if values is None else values
+        self.counters: Final = Counters(values_of(counted, "counters"), walls.cryptography)
         self.trace_sessions: Final = TraceSessions(self._collections[Store.SESSIONS], clock)
         self.conversations: Final = Conversations(self._collections[Store.CONVERSATIONS], self.sessions, clock)
         self.responses: Final = Responses(self._collections[Store.CONVERSATIONS], self.conversations, clock)
@@ -97,6 +116,9 @@ class Stores:
         left = {store.value: count for store, each in self._collections.items() if (count := await each.count(scope))}
         if left:
             raise StoreUnavailable(f"records of `{scope.tenant}` are left: {left}")
+        if self._session_values is not None:
+            deleted[Store.SESSIONS.value] += await self._session_values.erase(scope)
+        await self.counters.erase(scope)
         return deleted
 
 
@@ -145,6 +167,7 @@ async def open_stores(
     *,
     on_alarm: OnAlarm,
     postgres: PostgresSettings | None = None,
+    valkey: ValkeySettings | None = None,
     durable: bool = True,
     clock: Clock = time.time,
     retrieval: Retrieval = Retrieval(),  # noqa: B008 - it is frozen
@@ -153,11 +176,13 @@ async def open_stores(
     """The stores in `data_dir` or on a server, sealed with the tenants' keys. `on_alarm` is called on the event loop.
 
     With `durable`, what was stored in a file survives a power cut, at the price of a flush for each change. A server
-    has its own settings for that. What `looks_only` uses no key and leaves no mark; it is for counting.
+    has its own settings for that. With `valkey`, sessions and counters are there.
+
+    What `looks_only` uses no key and leaves no mark; it is for counting.
 
     Raises:
         ConfigError: nothing should be served from that server; its rows are sealed under other keys; the directory was
-            served from elsewhere before; or the extra `postgres` isn't installed.
+            served from elsewhere before; or an extra isn't installed.
         StoreUnavailable: the server can't be asked.
         KeyUnavailable, SealBroken: the platform's own key can't be used, by which a database is known.
     """
@@ -170,7 +195,10 @@ async def open_stores(
     def walls_of(store: Store) -> Walls:
         return Walls(Placement(backend, store.value), Cryptography(keys.store(store)), Verification(), on_alarm)
 
-    try:
-        yield Stores(walls_of, clock, retrieval)
-    finally:
-        await backend.aclose()
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(backend.aclose)
+        values = None
+        if valkey is not None:
+            values = await open_valkey(valkey)
+            opened.push_async_callback(values.aclose)
+        yield Stores(walls_of, clock, retrieval, values=values)
