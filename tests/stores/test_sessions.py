@@ -24,7 +24,7 @@ from partywall.stores.backends.memory_values import MemoryValuePartition, Memory
 from partywall.stores.backends.valkey.backend import ValkeyBackend
 from partywall.stores.backends.valkey.partition import ValkeyPartition
 from partywall.stores.backends.values import ValueBackend, ValuePartition
-from partywall.stores.sealed_values import ValuePlacement
+from partywall.stores.walls import ValuePlacement
 from partywall.tenancy import TenantScope
 
 A, B = scope_of(ALPHA), scope_of(BETA)
@@ -44,6 +44,7 @@ async def houses(
                 lambda store, house=house: without(fallen)(house, store),  # type: ignore[misc] # mypy infers no default
                 house.clock,
                 values=values,
+                shared=True,
                 values_of=lambda backend, store, house=house: (
                     _Fallen(house, backend, store)  # type: ignore[misc] # same
                     if "placement" in fallen

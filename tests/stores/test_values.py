@@ -12,7 +12,7 @@ from tests.stores.houses import ALPHA, BETA
 from tests.stores.valkeys import VALKEYS, valkey_backend
 
 from partywall.errors import InvalidTenantId, StoreUnavailable
-from partywall.stores.backends.memory_values import MemoryValues
+from partywall.stores.backends.memory_values import MemoryBounds, MemoryValues
 from partywall.stores.backends.values import LARGEST_AMOUNT, LONGEST_VALUE_BYTES, ValueBackend, ValuePartition
 from partywall.tenancy import TenantId
 
@@ -189,7 +189,7 @@ async def refuses(values: ValuePartition, name: bytes) -> None:
 
 def test_in_memory_a_tenant_makes_room_among_its_own_values_only() -> None:
     async def main() -> None:
-        backend = MemoryValues(most_bytes_per_tenant=10_000)
+        backend = MemoryValues(MemoryBounds(10_000))
         alphas, betas = backend.partition(ALPHA, "cache"), backend.partition(BETA, "cache")
         for number in range(5):
             await betas.put(b"%d" % number, b"b" * 1000, ttl_seconds=HOUR, group=b"g")
@@ -211,7 +211,7 @@ def test_in_memory_a_tenant_makes_room_among_its_own_values_only() -> None:
 
 def test_in_memory_whoever_has_most_gives_way_when_all_have_too_much() -> None:
     async def main() -> None:
-        backend = MemoryValues(most_bytes_per_tenant=100_000, most_bytes=20_000)
+        backend = MemoryValues(MemoryBounds(100_000, 20_000))
         alphas, betas = backend.partition(ALPHA, "cache"), backend.partition(BETA, "cache")
         for number in range(5):
             await betas.put(b"%d" % number, b"b" * 1000, ttl_seconds=HOUR, group=b"g")
@@ -227,7 +227,7 @@ def test_in_memory_a_counter_is_refused_rather_than_forgotten() -> None:
     now = [0.0]
 
     async def main() -> None:
-        backend = MemoryValues(most_counters=2, most_bytes_per_tenant=1000, monotonic=lambda: now[0])
+        backend = MemoryValues(MemoryBounds(1000), most_counters=2, monotonic=lambda: now[0])
         alphas, betas = backend.partition(ALPHA, "cache"), backend.partition(BETA, "cache")
         await alphas.add(b"1", 1, ttl_seconds=10)
         await alphas.add(b"2", 1, ttl_seconds=20)

@@ -16,8 +16,7 @@ from typing import Final
 from partywall.errors import BadRequest
 from partywall.stores.backends.values import LARGEST_AMOUNT
 from partywall.stores.fields import check_word
-from partywall.stores.sealed_values import ValuePlacement
-from partywall.stores.walls import Cryptography
+from partywall.stores.walls import Cryptography, ValuePlacement
 from partywall.tenancy import TenantScope
 
 __all__ = ["Counters"]

@@ -13,9 +13,10 @@ from partywall.errors import ConfigError, StoreUnavailable
 from partywall.keys import KeyRing, Store, TenantStoreKeys
 from partywall.stores.alarms import OnAlarm
 from partywall.stores.backends.base import Backend
-from partywall.stores.backends.memory_values import MemoryValues
+from partywall.stores.backends.memory_values import MemoryBounds, MemoryValues
 from partywall.stores.backends.sqlite import SqliteBackend
 from partywall.stores.backends.values import ValueBackend
+from partywall.stores.caching import ResponseCache
 from partywall.stores.collection import Collection
 from partywall.stores.conversations import Conversations
 from partywall.stores.counters import Counters
@@ -27,14 +28,14 @@ from partywall.stores.preferences import Preferences
 from partywall.stores.provisioning import PostgresSettings, ValkeySettings, open_postgres, open_valkey
 from partywall.stores.resealing import StoredRecords
 from partywall.stores.responses import Responses
-from partywall.stores.sealed_values import SealedValues, ValuePlacement
+from partywall.stores.sealed_values import SealedValues
 from partywall.stores.served import Served
 from partywall.stores.session_shelves import RecordShelf, ValueShelf
 from partywall.stores.sessions import Sessions
 from partywall.stores.system_prompts import SystemPrompts
 from partywall.stores.trace_sessions import TraceSessions
 from partywall.stores.vault import Vault
-from partywall.stores.walls import Cryptography, Placement, Verification, Walls
+from partywall.stores.walls import Cryptography, Placement, ValuePlacement, Verification, Walls
 from partywall.tenancy import TenantId, TenantScope
 
 if TYPE_CHECKING:
@@ -66,22 +67,25 @@ class Stores:
         retrieval: Retrieval = Retrieval(),  # noqa: B008 - it is frozen
         *,
         values: ValueBackend | None = None,
+        shared: bool = False,
         values_of: Callable[[ValueBackend, str], ValuePlacement] = ValuePlacement,
     ) -> None:
-        """`walls_of` makes the walls around a store; `open_stores` does so for everybody but tests. With `values`,
-        sessions and counters lie there; without, sessions lie among the records, and counters in this process.
+        """`walls_of` makes the walls around a store; `open_stores` does so for everybody but tests.
+
+        Without `values`, they are kept in this process. Where they are `shared` by every gateway, sessions lie there
+        too; otherwise among the records.
         """
         self._collections = {store: Collection(walls_of(store)) for store in _BUILT}
         walls = walls_of(Store.SESSIONS)
-        self._session_values = None if values is None else SealedValues(values_of(values, Store.SESSIONS.value), walls)
+        values = values or MemoryValues()
+        self._session_values = SealedValues(values_of(values, Store.SESSIONS.value), walls) if shared else None
         shelf = (
             RecordShelf(self._collections[Store.SESSIONS])
             if self._session_values is None
             else ValueShelf(self._session_values)
         )
         self.sessions: Final = Sessions(shelf, clock)
-        counted = MemoryValues() if values is None else values
-        self.counters: Final = Counters(values_of(counted, "counters"), walls.cryptography)
+        self.counters: Final = Counters(values_of(values, "counters"), walls.cryptography)
         self.trace_sessions: Final = TraceSessions(self._collections[Store.SESSIONS], clock)
         self.conversations: Final = Conversations(self._collections[Store.CONVERSATIONS], self.sessions, clock)
         self.responses: Final = Responses(self._collections[Store.CONVERSATIONS], self.conversations, clock)
@@ -90,6 +94,15 @@ class Stores:
         self.preferences: Final = Preferences(self._collections[Store.PREFERENCES])
         self.system_prompts: Final = SystemPrompts(self._collections[Store.PROMPTS], clock)
         self.vault: Final = Vault(self._collections[Store.VAULT], clock)
+        walls = walls_of(Store.CACHE)
+        self.cache: Final = ResponseCache(
+            values_of(values, Store.CACHE.value),
+            walls.cryptography,
+            walls.verification,
+            walls.on_alarm,
+            clock,
+        )
+        """Answers that are given again."""
         books = Books(self._collections[Store.DOCUMENTS], clock, retrieval.limits)
         self.files: Final = Files(books)
         self.documents: Final = Documents(books, self.files, retrieval)
@@ -113,6 +126,7 @@ class Stores:
             StoreUnavailable: not everything could be deleted, or something came back meanwhile. Do it again.
         """
         deleted = {store.value: await each.erase(scope) for store, each in self._collections.items()}
+        deleted[Store.CACHE.value] = await self.cache.erase(scope)
         left = {store.value: count for store, each in self._collections.items() if (count := await each.count(scope))}
         if left:
             raise StoreUnavailable(f"records of `{scope.tenant}` are left: {left}")
@@ -171,14 +185,14 @@ async def open_stores(
     durable: bool = True,
     clock: Clock = time.time,
     retrieval: Retrieval = Retrieval(),  # noqa: B008 - it is frozen
+    memory: MemoryBounds = MemoryBounds(),  # noqa: B008 - it is frozen
     looks_only: bool = False,
 ) -> AsyncIterator[Stores]:
     """The stores in `data_dir` or on a server, sealed with the tenants' keys. `on_alarm` is called on the event loop.
 
     With `durable`, what was stored in a file survives a power cut, at the price of a flush for each change. A server
-    has its own settings for that. With `valkey`, sessions and counters are there.
-
-    What `looks_only` uses no key and leaves no mark; it is for counting.
+    has its own settings for that. With `valkey`, the cache, sessions and counters are there; without, `memory` bounds
+    what is kept in this process alone. What `looks_only` uses no key and leaves no mark; it is for counting.
 
     Raises:
         ConfigError: nothing should be served from that server; its rows are sealed under other keys; the directory was
@@ -197,8 +211,6 @@ async def open_stores(
 
     async with AsyncExitStack() as opened:
         opened.push_async_callback(backend.aclose)
-        values = None
-        if valkey is not None:
-            values = await open_valkey(valkey)
-            opened.push_async_callback(values.aclose)
-        yield Stores(walls_of, clock, retrieval, values=values)
+        values: ValueBackend = MemoryValues(memory) if valkey is None else await open_valkey(valkey)
+        opened.push_async_callback(values.aclose)
+        yield Stores(walls_of, clock, retrieval, values=values, shared=valkey is not None)

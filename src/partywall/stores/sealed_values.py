@@ -13,26 +13,13 @@ from typing import Final
 
 from partywall.errors import PayloadTooLarge
 from partywall.stores.backends.base import Row
-from partywall.stores.backends.values import ValueBackend, ValuePartition
 from partywall.stores.records import Home, Record, encode
-from partywall.stores.walls import Walls, authorise
+from partywall.stores.walls import ValuePlacement, Walls
 from partywall.tenancy import TenantScope
 
-__all__ = ["SealedValues", "ValuePlacement"]
+__all__ = ["SealedValues"]
 
 _LARGEST_BYTES: Final = 2**20
-
-
-class ValuePlacement:
-    """The first wall: the engine reaches one tenant's values."""
-
-    def __init__(self, backend: ValueBackend, store: str) -> None:
-        self._backend = backend
-        self._store = store
-
-    def partition(self, scope: TenantScope) -> ValuePartition:
-        """The values of the scope's tenant."""
-        return self._backend.partition(authorise(scope).tenant, self._store)
 
 
 class SealedValues:

@@ -10,16 +10,28 @@ Doesn't promise: to notice that a whole old row, revision and all, was put back 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from partywall.errors import BrokenSeal, KeyUnavailable, SealBroken
 from partywall.keys import StoreKeys, TenantStoreKeys
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
 from partywall.stores.backends.base import Backend, Partition, Reseal, Row
+from partywall.stores.backends.values import ValueBackend, ValuePartition
 from partywall.stores.records import Home, Record, decode
 from partywall.tenancy import TenantId, TenantScope
 
-__all__ = ["RECORD", "Cryptography", "Placement", "Verification", "Walls", "authorise", "place", "place_of"]
+__all__ = [
+    "RECORD",
+    "Cryptography",
+    "Placement",
+    "ValuePlacement",
+    "Verification",
+    "Walls",
+    "authorise",
+    "place",
+    "place_of",
+]
 
 _LABEL: Final = b"partywall/stores/v1"
 _PLACE: Final = "place"
@@ -56,6 +68,18 @@ class Placement:
         return await self._backend.partition(tenant, self._store).count()
 
 
+class ValuePlacement:
+    """The first wall: the engine reaches one tenant's values."""
+
+    def __init__(self, backend: ValueBackend, store: str) -> None:
+        self._backend = backend
+        self._store = store
+
+    def partition(self, scope: TenantScope) -> ValuePartition:
+        """The values of the scope's tenant."""
+        return self._backend.partition(authorise(scope).tenant, self._store)
+
+
 class Cryptography:
     """The second wall: what belongs elsewhere doesn't open."""
 
@@ -69,9 +93,13 @@ class Cryptography:
 
     async def name(self, scope: TenantScope, *parts: str) -> bytes:
         """The keyed hash under which something is found. The tenant is in the key, and in what is hashed."""
-        values = [_LABEL, authorise(scope).tenant.encode(), *(part.encode() for part in parts)]
-        joined = b"".join([len(value).to_bytes(4, "big") + value for value in values])
-        return await self._keys.index(scope, _PLACE, joined)
+        return (await self.names(scope, [parts]))[0]
+
+    async def names(self, scope: TenantScope, things: Sequence[Sequence[str]]) -> list[bytes]:
+        """As `name`, for each of these."""
+        start = _joined((_LABEL, authorise(scope).tenant.encode()))
+        joined = [start + _joined([part.encode() for part in parts]) for parts in things]
+        return await self._keys.index_many(scope, _PLACE, joined)
 
     async def seal(self, scope: TenantScope, home: Home, plaintext: bytes) -> bytes:
         """Seal a record for its home."""
@@ -155,6 +183,10 @@ class Walls(NamedTuple):
     def raise_alarm(self, scope: TenantScope, wall: Wall, purpose: str, reason: str) -> None:
         """Tell of a record that was dropped."""
         self.on_alarm(WallAlarm(wall, scope.tenant, self.cryptography.store, purpose, reason))
+
+
+def _joined(values: Sequence[bytes]) -> bytes:
+    return b"".join([len(value).to_bytes(4, "big") + value for value in values])
 
 
 def place(group: bytes, key: bytes) -> str:

@@ -14,22 +14,27 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from partywall.errors import StoreUnavailable
 from partywall.stores.backends.values import check_add, check_members, check_name, check_put, check_store
 from partywall.tenancy import TenantId
 
-__all__ = ["MemoryValues"]
+__all__ = ["MemoryBounds", "MemoryValues"]
 
-_MOST_BYTES_PER_TENANT: Final = 32 * 2**20
-_MOST_BYTES: Final = 256 * 2**20
 _MOST_COUNTERS: Final = 100_000
 _OVERHEAD_BYTES: Final = 400
 """What Python needs for an entry besides its key and value, about."""
 
 _Place = tuple[str, bytes]
 """A store of the tenant's, and a key or group in it."""
+
+
+class MemoryBounds(NamedTuple):
+    """How much is kept."""
+
+    bytes_per_tenant: int = 32 * 2**20
+    bytes_in_all: int = 512 * 2**20
 
 
 @dataclass(slots=True)
@@ -77,15 +82,13 @@ class MemoryValues:
 
     def __init__(
         self,
+        bounds: MemoryBounds = MemoryBounds(),  # noqa: B008 - it is frozen
         *,
-        most_bytes_per_tenant: int = _MOST_BYTES_PER_TENANT,
-        most_bytes: int = _MOST_BYTES,
         most_counters: int = _MOST_COUNTERS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`most_counters` is for each tenant: one more is refused, since forgetting one would let its user go on."""
-        self._most_of_one = most_bytes_per_tenant
-        self._most = most_bytes
+        self._most_of_one, self._most = bounds
         self._most_counters = most_counters
         self._monotonic = monotonic
         self._rooms: dict[TenantId, _Room] = {}
