@@ -164,7 +164,7 @@ def test_a_call_that_is_cancelled_closes_its_connection() -> None:
             await naive.send_packed_command(naive.pack_commands([("GET", f"{key}one")]))
             await asyncio.sleep(0.05)  # cancelled here, and kept
             assert await naive.each([("GET", f"{key}two")]) == [b"\x001"], "off by one"
-            assert not await naive.is_clean()
+            await naive.read_response()  # the reply to the second, which came to nobody
             naive.abort()
 
     asyncio.run(main())
