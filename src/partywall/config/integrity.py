@@ -32,6 +32,7 @@ def faults(document: Document) -> Iterator[Fault]:
     yield from _undeclared_tenants(document)
     yield from _shared_keys(document)
     yield from _storage(document)
+    yield from _cache(document)
     yield from _unsealed_prompts(document)
     yield from _unsealed_answers(document)
 
@@ -130,6 +131,22 @@ def _engine(storage: Storage) -> Iterator[Fault]:
     if not is_outside and storage.vectors_url_ref is not None:
         message = f"`{storage.vectors}` has no server of its own; name an engine in `vectors`, or leave it out"
         yield Fault("storage-address", ("storage", "vectors_url_ref"), message)
+
+
+def _cache(document: Document) -> Iterator[Fault]:
+    storage = document.storage
+    if storage.cache == "valkey":
+        if storage.cache_url_ref is None:
+            message = "`valkey` needs the address of the serving user in `cache_url_ref`"
+            yield Fault("storage-address", ("storage", "cache"), message)
+        elif storage.cache_url_ref == storage.cache_owner_url_ref:
+            message = "the same as `cache_url_ref`; who serves must not make users"
+            yield Fault("storage-address", ("storage", "cache_owner_url_ref"), message)
+        return
+    for key in ("cache_url_ref", "cache_owner_url_ref"):
+        if getattr(storage, key) is not None:
+            message = "the embedded cache has no server; say `cache: valkey`, or leave it out"
+            yield Fault("storage-address", ("storage", key), message)
 
 
 def _unsealed_prompts(document: Document) -> Iterator[Fault]:

@@ -105,7 +105,16 @@ class Storage(Section):
     cache: Literal["embedded", "valkey"] = Field(
         default="embedded", description="Where caches, sessions and counters are."
     )
-    cache_url_ref: SecretKeyRef | None = Field(default=None, description="Where the Valkey address is kept.")
+    cache_url_ref: SecretKeyRef | None = Field(
+        default=None, description="Where the address of Valkey or Redis is kept, with the user that serves."
+    )
+    cache_owner_url_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Likewise, with a user that may make users. Only `partywall storage` and `tenants create` read it.",
+    )
+    cache_max_connections: int = Field(
+        default=16, ge=3, le=1000, description="Connections to Valkey at most, for each process."
+    )
 
 
 class ToolServer(Section):

@@ -11,6 +11,7 @@ the data directory (docs/threats.md).
 
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
 from partywall.stores.conversations import Conversation, Conversations
+from partywall.stores.counters import Counters
 from partywall.stores.documents import (
     Comparison,
     Compound,
@@ -44,6 +45,7 @@ __all__ = [
     "Compound",
     "Conversation",
     "Conversations",
+    "Counters",
     "Direction",
     "Document",
     "DocumentCollection",

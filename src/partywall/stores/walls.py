@@ -17,10 +17,21 @@ from partywall.errors import BrokenSeal, KeyUnavailable, SealBroken
 from partywall.keys import StoreKeys, TenantStoreKeys
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
 from partywall.stores.backends.base import Backend, Partition, Reseal, Row
+from partywall.stores.backends.values import ValueBackend, ValuePartition
 from partywall.stores.records import Home, Record, decode
 from partywall.tenancy import TenantId, TenantScope
 
-__all__ = ["RECORD", "Cryptography", "Placement", "Verification", "Walls", "authorise", "place", "place_of"]
+__all__ = [
+    "RECORD",
+    "Cryptography",
+    "Placement",
+    "ValuePlacement",
+    "Verification",
+    "Walls",
+    "authorise",
+    "place",
+    "place_of",
+]
 
 _LABEL: Final = b"partywall/stores/v1"
 _PLACE: Final = "place"
@@ -55,6 +66,18 @@ class Placement:
     async def size_for_operators(self, tenant: TenantId) -> int:
         """How many rows a tenant has. Asked for without a scope, since it is a number and on nobody's behalf."""
         return await self._backend.partition(tenant, self._store).count()
+
+
+class ValuePlacement:
+    """The first wall: the engine reaches one tenant's values."""
+
+    def __init__(self, backend: ValueBackend, store: str) -> None:
+        self._backend = backend
+        self._store = store
+
+    def partition(self, scope: TenantScope) -> ValuePartition:
+        """The values of the scope's tenant."""
+        return self._backend.partition(authorise(scope).tenant, self._store)
 
 
 class Cryptography:
