@@ -1,11 +1,11 @@
-"""Many tenants of a hundred pieces each: memory, open files, and what a search costs at each number of tenants."""
+"""Many tenants of a hundred pieces each: memory, open files, and what coming and searching cost at each number."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -24,6 +24,13 @@ PIECES: Final = 100
 _CALLS: Final = 500
 _CALLERS: Final = 10
 """As many tenants ask at each size, so that what differs is only how many there are."""
+_COLD: Final = 1_000
+"""So many tenants at most search for the first time, spread over all."""
+_AT_ONCE: Final = 8
+"""So many tenants come at once: each waits for its keys and folders most of the time."""
+
+Progress = Callable[[int, int], None]
+"""Told how many tenants there are, and how many there will be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,8 @@ class Sized:
     """With so many tenants."""
 
     tenants: int
+    coming_cpu_ms: float
+    """Processor time of this process for each tenant that came since the last size: keys, files, 100 pieces."""
     us: float
     p99_us: float
     cold_us: float
@@ -40,34 +49,44 @@ class Sized:
 
 
 def measure_tenants(
-    folder: Path, say: Callable[[str], None], *, sizes: tuple[int, ...] = SIZES, calls: int = _CALLS
+    folder: Path, progress: Progress, *, sizes: tuple[int, ...] = SIZES, calls: int = _CALLS
 ) -> list[Sized]:
     """Measure at each size; tenants are added from one to the next."""
-    return asyncio.run(_measure(folder, say, sizes, calls))
+    return asyncio.run(_measure(folder, progress, sizes, calls))
 
 
-async def _measure(folder: Path, say: Callable[[str], None], sizes: tuple[int, ...], calls: int) -> list[Sized]:
+async def _measure(folder: Path, progress: Progress, sizes: tuple[int, ...], calls: int) -> list[Sized]:
     made: list[Sized] = []
     async with opened(folder) as stores:
         have = 0
         for size in sizes:
-            say(f"{size:,} tenants of {PIECES} pieces")
-            for number in range(have, size):
-                await fill(stores, _scope(number), PIECES)
+            begun = time.process_time()
+            coming = iter(range(have, size))
+            async with asyncio.TaskGroup() as group:
+                for _ in range(_AT_ONCE):
+                    group.create_task(_come(stores, coming, lambda number: progress(number, sizes[-1])))
+            cpu_ms = (time.process_time() - begun) / (size - have) * 1000
             have = size
-            made.append(await _sized(stores, size, calls))
+            made.append(await _sized(stores, size, calls, cpu_ms))
     return made
 
 
-async def _sized(stores: Stores, size: int, calls: int) -> Sized:
-    # Each tenant searches once, so that as many indexes are open as there is room for.
-    cold = [await _search(stores, _scope(number), number) for number in range(size)]
+async def _come(stores: Stores, coming: Iterator[int], tell: Callable[[int], None]) -> None:
+    for number in coming:
+        await fill(stores, _scope(number), PIECES)
+        tell(number + 1)
+
+
+async def _sized(stores: Stores, size: int, calls: int, cpu_ms: float) -> Sized:
+    every = range(0, size, max(1, size // _COLD))
+    cold = [await _search(stores, _scope(number), number) for number in every]
     callers = [_scope(number) for number in range(0, size, max(1, size // _CALLERS))]
     for scope in callers:
         await _search(stores, scope, 0)
     warm = [await _search(stores, callers[number % len(callers)], number) for number in range(calls)]
     return Sized(
         size,
+        cpu_ms,
         median(warm) * 1e6,
         quantiles(warm, n=100)[-1] * 1e6,
         median(cold) * 1e6,

@@ -13,7 +13,7 @@ import yaml
 from bench.gateways.base import Gateway, Launch, output_of
 from bench.wire import MODEL
 
-__all__ = ["Partywall", "api_key", "document", "serve"]
+__all__ = ["Partywall", "PartywallWithCache", "api_key", "document", "serve"]
 
 _UPSTREAM_KEY = "PARTYWALL_BENCH_UPSTREAM_KEY"
 
@@ -107,3 +107,15 @@ class Partywall(Gateway):
 
     def launch(self, port: int, upstream_port: int, directory: Path) -> Launch:
         return serve(("alpha", "beta"), port, upstream_port, directory)
+
+
+class PartywallWithCache(Partywall):
+    """The same, and every request of the load has been answered before."""
+
+    name = "partywall, exact hits"
+    does = f"{Partywall.does}; the answer is opened with the tenant's key, verified, and given new ids"
+
+    def launch(self, port: int, upstream_port: int, directory: Path) -> Launch:
+        return serve(
+            ("alpha", "beta"), port, upstream_port, directory, more={"encryption": {}, "cache": {"mode": "exact"}}
+        )

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 from bench.report import Report
-from bench.sections import detection, gateways, keys, memory, retrieval
+from bench.sections import cache, detection, gateways, keys, memory, retrieval
 from bench.session import Session
 
 __all__ = ["SECTIONS"]
 
 SECTIONS: dict[str, Callable[[Session], Report]] = {
     "gateways": gateways.run,
+    "cache": cache.run,
     "memory": memory.run,
     "keys": keys.run,
     "retrieval": retrieval.run_retrieval,

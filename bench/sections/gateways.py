@@ -15,7 +15,7 @@ from bench.proc import resident_mb
 from bench.report import TIMES, Report
 from bench.session import Serving, Session
 
-__all__ = ["run"]
+__all__ = ["compare", "run"]
 
 _WORKLOADS = (CHAT, BIG, STREAM, LATENCY)
 _FAILURES = (Unavailable, ChildFailed, RequestFailed, TimeoutError, OSError)
@@ -43,16 +43,22 @@ class _Entry:
 
 
 def run(session: Session) -> Report:
-    """Prepare, start, measure, tell."""
+    """The gateways beside each other."""
+    contenders = DEFAULT + (LARGE if session.everything else ())
+    return compare(session, contenders, "gateways", "Gateways: the cost of a request")
+
+
+def compare(session: Session, contenders: Sequence[Gateway], name: str, title: str) -> Report:
+    """Prepare, start, measure, tell. The first is the yardstick."""
     ceiling = _harness_alone(session)
-    entries = [_Entry(gateway) for gateway in DEFAULT + (LARGE if session.everything else ())]
+    entries = [_Entry(gateway) for gateway in contenders]
     for entry in entries:
         _attempt(session, entry, "start", _bring_up)
     for number in range(session.rounds):
         shift = number % len(entries)
         for entry in entries[shift:] + entries[:shift]:
             _attempt(session, entry, f"round {number + 1} of {session.rounds}", _one_round)
-    return _report(entries, ceiling)
+    return _report(entries, ceiling, name, title)
 
 
 def _harness_alone(session: Session) -> Sample:
@@ -130,15 +136,15 @@ _COLUMNS = (
 )
 
 
-def _report(entries: Sequence[_Entry], ceiling: Sample) -> Report:
+def _report(entries: Sequence[_Entry], ceiling: Sample, name: str, title: str) -> Report:
     yardstick = entries[0] if entries[0].failure is None else None
     limit = (
         f"The load and the mock without a gateway: {ceiling.per_second:,.0f} requests/s, that is "
         f"{1e6 / ceiling.per_second:.1f} µs of their core per request; requests/s near that is the harness's limit."
     )
     return Report(
-        name="gateways",
-        title="Gateways: the cost of a request",
+        name=name,
+        title=title,
         columns=_COLUMNS,
         rows=[_row(entry, yardstick) for entry in entries],
         notes=[_METHOD, limit, *(_about(entry, yardstick) for entry in entries)],

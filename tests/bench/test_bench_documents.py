@@ -38,8 +38,12 @@ def test_a_shared_graph_is_measured_beside_ours(tmp_path: Path) -> None:
 
 
 def test_more_tenants_are_measured(tmp_path: Path) -> None:
-    found = measure_tenants(tmp_path, lambda text: None, sizes=(2, 4), calls=10)
+    told: list[tuple[int, int]] = []
+    found = measure_tenants(tmp_path, lambda done, total: told.append((done, total)), sizes=(2, 4), calls=10)
     assert [each.tenants for each in found] == [2, 4]
-    assert all(each.us > 0 and each.open_files > 0 and each.resident_mb > 0 for each in found)
+    assert sorted(told) == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert all(
+        each.us > 0 and each.coming_cpu_ms > 0 and each.open_files > 0 and each.resident_mb > 0 for each in found
+    )
     slope = tenants_report([replace(found[0], tenants=1, us=10.0), replace(found[1], tenants=1001, us=15.0)]).notes[1]
     assert "+5.0 µs" in slope

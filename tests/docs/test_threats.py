@@ -26,7 +26,7 @@ _NOT_PROMISED: Final = "not promised"
 
 _ROOMS: Final = {
     *("prompts", "tools", "inference", "lifecycle", "limits", "telemetry"),
-    *("documents", "graph", "cache"),  # stores to come
+    *("documents", "graph"),  # stores to come
 }
 """What may still be missing. A room that has come must be taken out of the page."""
 

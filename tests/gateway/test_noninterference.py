@@ -27,8 +27,11 @@ from partywall.tenancy import TenantId
 from partywall.trail import TrailReader
 from partywall.trail.export import to_json
 
+_MADE = re.compile(rb"chatcmpl-(?:upstream|[0-9a-f]{32})")
+"""The upstream's, which all get, or a new one, of an answer given again. The records tell which it was."""
 _IDS = re.compile(rb"dec_[0-9a-f]{32}")
 _CLOCK = re.compile(rb'"created(?:_at)?":\s*\d+')
+_AGE = re.compile(r": \d+ s old")
 _VOLATILE = ("id", "time", "latency_ms")
 
 Op = tuple[str, str, dict[str, str], bytes, str]
@@ -101,20 +104,21 @@ def _document(server: Upstream) -> dict[str, Any]:
     shared = {"id": "shared", "provider": "vllm", "base_url": server.url, "model": "shared-model"}
     document["providers"]["targets"].append({**shared, "tenants": ["alpha", "beta"]})
     document["server"]["circuit_breaker"] = {"failures": 1, "open_seconds": 600}
+    document |= {"encryption": {}, "cache": {"mode": "exact"}}
     for group in document["consumer_groups"]["groups"]:
         group["upstream"] = [group["upstream"], "shared"]
     return document
 
 
 def normalised(reply: Reply) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    body = _CLOCK.sub(b'"created":0', _IDS.sub(b"dec_ID", reply.body))
+    body = _CLOCK.sub(b'"created":0', _MADE.sub(b"chatcmpl-ID", _IDS.sub(b"dec_ID", reply.body)))
     headers = [(name, _IDS.sub(b"dec_ID", value)) for name, value in reply.headers if name != b"content-length"]
     return reply.status, headers, body
 
 
 def records(data_dir: Path, tenant: str) -> list[dict[str, Any]]:
     events = TrailReader(data_dir).of_tenant(TenantId(tenant)).events()
-    rows = [orjson.loads(to_json(event)) for event in events]
+    rows = [orjson.loads(_AGE.sub("", to_json(event))) for event in events]
     return [{key: value for key, value in row.items() if key not in _VOLATILE} for row in rows]
 
 

@@ -145,8 +145,8 @@ class _NoPlacement(Placement):
 
 
 class _NullKey(Cryptography):
-    async def name(self, scope: TenantScope, *parts: str) -> bytes:
-        return hashlib.sha256(repr(parts).encode()).digest()
+    async def names(self, scope: TenantScope, things: Sequence[Sequence[str]]) -> list[bytes]:
+        return [hashlib.sha256(repr(tuple(parts)).encode()).digest() for parts in things]
 
     async def seal(self, scope: TenantScope, home: Home, plaintext: bytes) -> bytes:
         return plaintext
@@ -161,8 +161,8 @@ class _NullKey(Cryptography):
 class _OneKey(Cryptography):
     """Whoever asks, alpha's key is used: to hash, to seal and to open."""
 
-    async def name(self, scope: TenantScope, *parts: str) -> bytes:
-        return await super().name(scope_of(ALPHA), *parts)
+    async def names(self, scope: TenantScope, things: Sequence[Sequence[str]]) -> list[bytes]:
+        return await super().names(scope_of(ALPHA), things)
 
     async def seal(self, scope: TenantScope, home: Home, plaintext: bytes) -> bytes:
         return await super().seal(scope_of(ALPHA), home, plaintext)

@@ -505,12 +505,12 @@ def test_names_differ_between_tenants_even_under_one_key(tmp_path: Path) -> None
 
     async def body(house: House) -> None:
         keys = house.ring.store(Store.MEMORY)
-        index = keys.index
+        index = keys.index_many
 
-        async def of_alpha(scope: TenantScope, purpose: str, value: bytes) -> bytes:
-            return await index(A, purpose, value)
+        async def of_alpha(scope: TenantScope, purpose: str, values: Sequence[bytes]) -> list[bytes]:
+            return await index(A, purpose, values)
 
-        one = Cryptography(cast("StoreKeys", SimpleNamespace(index=of_alpha, name="memory")))
+        one = Cryptography(cast("StoreKeys", SimpleNamespace(index_many=of_alpha, name="memory")))
         assert await one.name(A, "group", "ann") != await one.name(B, "group", "ann")
         assert await one.name(A, "group", "ann") == await one.name(A, "group", "ann")
 

@@ -14,6 +14,7 @@ from partywall.config.base import Section, TenantIdText
 from partywall.config.encryption import Encryption
 from partywall.config.isolation import LeakageDetection, MultiTenant, Rag
 from partywall.config.platform import (
+    Cache,
     Prompts,
     Residency,
     Server,
@@ -63,6 +64,7 @@ class Document(Section):
         default={}, description="What is particular to one organisation."
     )
     storage: Storage = Field(default=Storage(), description="Where tenants' data is kept.")
+    cache: Cache = Field(default=Cache(), description="Answers that are given again to the same tenant.")
     tools: Tools | None = Field(default=None, description="The agent-tool broker.")
     prompts: Prompts | None = Field(default=None, description="Templates and system prompts.")
     residency: Residency = Field(default=Residency(), description="Where data may go.")

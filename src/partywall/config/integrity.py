@@ -32,6 +32,7 @@ def faults(document: Document) -> Iterator[Fault]:
     yield from _shared_keys(document)
     yield from _storage(document)
     yield from _unsealed_prompts(document)
+    yield from _unsealed_answers(document)
 
 
 def _names_twice(document: Document) -> Iterator[Fault]:
@@ -127,3 +128,14 @@ def _unsealed_prompts(document: Document) -> Iterator[Fault]:
             ("multi_tenant", "conversation_isolation", "system_prompt", "per_tenant_config"),
             "tenants' own prompts are kept sealed, and the document has no `encryption`; add `encryption: {}`",
         )
+
+
+def _unsealed_answers(document: Document) -> Iterator[Fault]:
+    if document.encryption is not None:
+        return
+    message = "answers are kept sealed under their tenant's key, and the document has no `encryption`"
+    if document.cache.mode != "off":
+        yield Fault("answers-unsealed", ("cache", "mode"), message)
+    for tenant, settings in document.tenants.items():
+        if settings.cache not in (None, "off"):
+            yield Fault("answers-unsealed", ("tenants", tenant, "cache"), message)

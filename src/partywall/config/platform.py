@@ -13,6 +13,7 @@ from partywall.config.providers import SecretKeyRef
 from partywall.config.routing import HeaderName, KeyHash, Limits, Strings
 
 __all__ = [
+    "Cache",
     "IdentityHeaders",
     "Issuer",
     "Prompts",
@@ -26,6 +27,7 @@ __all__ = [
     "Workers",
 ]
 
+CacheMode = Literal["off", "exact", "semantic"]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
@@ -46,6 +48,33 @@ class TenantSettings(Section):
     )
     embedding: Embedding | None = Field(default=None, description="Overrides `rag.embedding` for this tenant.")
     root_key: TenantRoot | None = Field(default=None, description="Its own root key, in place of the platform's.")
+    cache: CacheMode | None = Field(default=None, description="Overrides `cache.mode` for this tenant.")
+
+
+class Cache(Section):
+    """Answers that are given again to the tenant that was given them before."""
+
+    mode: CacheMode = Field(
+        default="off",
+        description="`exact`: to the same request. `semantic`: also to one whose last words mean the same.",
+    )
+    ttl_seconds: Seconds = Field(default=3600, description="How long an answer is given again.")
+    threshold: float = Field(
+        default=0.85, ge=0.5, le=1, description="How near two questions must be: the cosine of their angle."
+    )
+    per_user: bool = Field(default=False, description="Whether the users of a tenant share none of its answers.")
+    largest_answer_bytes: int = Field(
+        default=256 * 1024, ge=1024, le=4 * 2**20, description="A larger answer isn't kept."
+    )
+    candidates: int = Field(
+        default=64, ge=1, le=1000, description="How many of the questions asked last are compared with a new one."
+    )
+    bytes_per_tenant: int = Field(
+        default=32 * 2**20, ge=2**20, le=2**36, description="What the embedded cache keeps of one tenant."
+    )
+    most_bytes: int = Field(
+        default=512 * 2**20, ge=2**20, le=2**40, description="Likewise of all of them, in each process."
+    )
 
 
 class Storage(Section):

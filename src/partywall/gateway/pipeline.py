@@ -15,6 +15,7 @@ from typing import Final
 
 from partywall.config.routing import Stage
 from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
+from partywall.gateway.caching import recall
 from partywall.gateway.context.asked import FILE_SEARCH
 from partywall.gateway.context.composing import compose
 from partywall.gateway.context.instructions import instruct
@@ -136,16 +137,25 @@ class Pipeline:
             record.policies = decision.results
         # 6. No trail, no data: the decision is on disk before anything leaves for an upstream.
         await self._platform.trail.admit(record)
-        # 7. The upstream, with its own credential and this tenant's salts; given up when the client hangs up.
+        # 7. What this tenant was answered before, if it has that kept; or the upstream, with its own credential and
+        # this tenant's salts. Given up when the client hangs up.
         exchange.request.watch()
         hide_usage = ask_for_usage(api, body)
-        salts = self._made_salts.get(scope.tenant) or self._salts(scope.tenant)
-        answer, record.upstream = await self._forwarder.send(scope, exchange, api, body, salts, targets)
+        recalled = await recall(scope, exchange, stores, wire, body, asked, decision, targets)
+        answer = None if recalled is None else recalled.answer
+        if answer is None:
+            salts = self._made_salts.get(scope.tenant) or self._salts(scope.tenant)
+            answer, record.upstream = await self._forwarder.send(scope, exchange, api, body, salts, targets)
+            if recalled is not None:
+                answer = recalled.of_upstream(answer, first=record.upstream == targets[0][1].id)
         # 8. The answer, checked on its way out, and kept before its end if it is to be kept.
         try:
             usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage, turn=turn)
         finally:
             answer.abort()
+        if recalled is not None:
+            exchange.request.unwatch()
+            await recalled.keep()
         # 9. The record says how it ended.
         exchange.finish(200, "completed", usage)
         self._complete(exchange)

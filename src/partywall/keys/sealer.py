@@ -10,6 +10,7 @@ look again. The first of them is the path of every record and is written to be s
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 
 from partywall.errors import KeyUnavailable, SealBroken
 from partywall.keys.clocks import Clocks
@@ -100,23 +101,27 @@ class Sealer:
                     raise
         return await self._open_in_another_epoch(tenant, requestor, purpose, record_id, sealed)
 
-    async def index(self, tenant: TenantId, requestor: str, purpose: str, value: bytes) -> bytes:
-        """Hash for equality.
+    async def index(self, tenant: TenantId, requestor: str, purpose: str, values: Sequence[bytes]) -> list[bytes]:
+        """Hash for equality, each of these; each is a use.
 
         Raises:
             KeyUnavailable, KeyDestroyed, SealBroken: see `Holding`.
         """
-        while True:
+        hashes: list[bytes] = []
+        while len(hashes) < len(values):
             now = self._monotonic()
             held = self._tenants.get(tenant)
             if held is not None and now < held.good_until:
                 key = held.stores[self.store].index.get(purpose)
-                if key is not None and key.held.uses_left > 0:
-                    key.held.uses_left -= 1
+                if key is not None and (left := key.held.uses_left) > 0:
+                    some = values[len(hashes) : len(hashes) + left]
+                    key.held.uses_left -= len(some)
                     held.used_at = key.used_at = now
-                    self._indexed.tally(tenant, requestor, key.held.number).add(now)
-                    return keyed_hash(key.key, value)
+                    self._indexed.tally(tenant, requestor, key.held.number).add(now, len(some))
+                    hashes += [keyed_hash(key.key, value) for value in some]
+                    continue
             await self._ready_to_index(tenant, requestor, purpose)
+        return hashes
 
     async def key_version(self, tenant: TenantId, requestor: str) -> int:
         """The version that seals now.

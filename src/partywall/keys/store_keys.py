@@ -9,7 +9,7 @@ Doesn't promise: to hide how long a record is, or that an old copy of a record w
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import TypeVar
 
 from partywall.keys.key_store import PLATFORM
@@ -58,7 +58,7 @@ class StoreKeys:
             raise _not_a_scope(scope)
         return self._open(scope.tenant, scope.credential_id, purpose, record_id, sealed)
 
-    def index(self, scope: TenantScope, purpose: str, value: bytes) -> Work[bytes]:
+    async def index(self, scope: TenantScope, purpose: str, value: bytes) -> bytes:
         """32 bytes that are equal for equal values of one tenant, store and purpose, and say nothing to anybody else.
 
         For look-ups by equality among sealed records. They come from the first version of the tenant's key, so that a
@@ -67,9 +67,13 @@ class StoreKeys:
         Raises:
             KeyUnavailable, SealBroken: see `seal`.
         """
+        return (await self.index_many(scope, purpose, [value]))[0]
+
+    def index_many(self, scope: TenantScope, purpose: str, values: Sequence[bytes]) -> Work[list[bytes]]:
+        """As `index`, for each of these."""
         if type(scope) is not TenantScope:
             raise _not_a_scope(scope)
-        return self._sealer.index(scope.tenant, scope.credential_id, purpose, value)
+        return self._sealer.index(scope.tenant, scope.credential_id, purpose, values)
 
     def of(self, scope: TenantScope) -> TenantStoreKeys:
         """This tenant's alone, for a worker that goes through its records."""
@@ -120,9 +124,9 @@ class PlatformKeys:
         """As `StoreKeys.open`."""
         return self._sealer.open(PLATFORM, self._requestor, purpose, record_id, sealed)
 
-    def index(self, purpose: str, value: bytes) -> Work[bytes]:
+    async def index(self, purpose: str, value: bytes) -> bytes:
         """As `StoreKeys.index`."""
-        return self._sealer.index(PLATFORM, self._requestor, purpose, value)
+        return (await self._sealer.index(PLATFORM, self._requestor, purpose, [value]))[0]
 
 
 def _not_a_scope(given: object) -> TypeError:

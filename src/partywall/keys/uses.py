@@ -108,11 +108,11 @@ class Tally:
         self.over = False
         """Nobody looks at it any more: get another one."""
 
-    def add(self, now: float) -> None:
-        """Count one use."""
+    def add(self, now: float, count: int = 1) -> None:
+        """Count a use, or several."""
         if not self.count:
             self.first = now
-        self.count += 1
+        self.count += count
         self.last = now
 
 

@@ -162,6 +162,21 @@ multi_tenant:
         check=partial(_faults, "system-prompts-unsealed"),
     ),
     Rule(
+        id="answers-unsealed",
+        level=Level.ERROR,
+        title="Answers that are kept without keys to seal them",
+        why="An answer is the tenant's as much as a conversation is; it is kept under its own key or not at all.",
+        mend="Add `encryption: {}`, or let `cache.mode` be `off`.",
+        bad=example("""\
+cache: {mode: exact}
+"""),
+        good=example("""\
+cache: {mode: exact}
+encryption: {encrypted_per_tenant: [audit_logs]}
+"""),
+        check=partial(_faults, "answers-unsealed"),
+    ),
+    Rule(
         id="unknown-tenant",
         level=Level.ERROR,
         title="A setting for a tenant that doesn't exist",

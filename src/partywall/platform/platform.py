@@ -124,6 +124,7 @@ class Platform:
                         on_alarm=_log_alarm,
                         postgres=server,
                         retrieval=snapshot.retrieved.settings,
+                        memory=snapshot.cached.memory,
                     )
                 )
             trail = Trail.open(directory, durability=snapshot.server.trail_durability, seals=seals)
@@ -136,6 +137,7 @@ class Platform:
                 embedders = Embedders(lambda: platform.snapshot, platform.salter, offline)
                 opened.push_async_callback(embedders.aclose)
                 stores.documents.embed_with(embedders)
+                stores.cache.embed_with(embedders)
             if command is None or remembered_document(directory) is None:
                 await asyncio.to_thread(remember_document, directory, source.path, keys_dir=keys_dir)
             yield platform
@@ -267,6 +269,8 @@ class Platform:
             )
         if snapshot.retrieved.settings != self.snapshot.retrieved.settings:
             raise ConfigError(f"{self.source.path}: a change of `rag` or of the counting of namespaces needs a restart")
+        if snapshot.cached.memory != self.snapshot.cached.memory:
+            raise ConfigError(f"{self.source.path}: a change of the bytes that the `cache` keeps needs a restart")
 
 
 def _log_alarm(alarm: WallAlarm) -> None:

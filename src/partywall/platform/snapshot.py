@@ -20,6 +20,7 @@ from partywall.config.platform import Issuer, Server
 from partywall.config.providers import Fallback, Target
 from partywall.errors import ConfigError
 from partywall.identity import Authenticator, IdentitySettings, IssuerSettings, KeyEntry, parse_key_hash
+from partywall.platform.caching import Cached
 from partywall.platform.encryption import Encrypted
 from partywall.platform.retrieval import Retrieved
 from partywall.platform.storage import Stored
@@ -72,6 +73,8 @@ class Snapshot:
     """System prompts; None when nothing is put before a request."""
     stored: Stored
     """Where rows lie."""
+    cached: Cached
+    """Whose answers are given again."""
     operator_keys: frozenset[bytes]
     """SHA-256 digests of the operators' keys. Empty: nobody is an operator."""
     source: str
@@ -104,6 +107,7 @@ def compile_snapshot(document: Document, digest: str, source: Path) -> Snapshot:
         retrieved=Retrieved.of(document),
         instructions=Instructions.of(document),
         stored=Stored.of(document),
+        cached=Cached.of(document),
         operator_keys=frozenset(parse_key_hash(text) for text in document.server.admin.api_keys),
         source=str(source),
         published=zlib.compress(orjson.dumps(_without_secrets(document.model_dump(mode="json", exclude_unset=True)))),

@@ -147,7 +147,7 @@ class Collection:
             KeyUnavailable, StoreUnavailable: it can't be told now.
         """
         authorise(scope)
-        group_name, key = await self._names(scope, group, record_id)
+        [(group_name, key)] = await self._named(scope, [(group, record_id)], Names())
         row = await self._walls.placement.partition(scope).get(group_name, key)
         if row is None:
             return None
@@ -177,7 +177,7 @@ class Collection:
         authorise(scope)
         names = Names() if names is None else names
         names.bound()
-        found = [names.places.get(place) or await self._named(scope, *place, names) for place in places]
+        found = await self._named(scope, places, names)
         rows = await self._walls.placement.partition(scope).get_many(found)
         records: list[Record | None] = []
         admitted: list[Row] = []
@@ -209,8 +209,10 @@ class Collection:
         """
         authorise(scope)
         check_page_size(limit)
-        group_name = await self._group(scope, group)
-        key = None if after is None else await self._key(scope, group, after)
+        if after is None:
+            [group_name], key = await self.group_names(scope, [group]), None
+        else:
+            [(group_name, key)] = await self._named(scope, [(group, after)], Names())
         partition = self._walls.placement.partition(scope)
         at_once = limit + 1 if most_bytes is None else min(limit + 1, _ROWS_AT_ONCE)
         records: list[Record] = []
@@ -247,11 +249,12 @@ class Collection:
         authorise(scope)
         rows: list[Change] = []
         made: list[Change | VectorChange] = []
+        names = await self._names_in(scope, changes)
         for change in changes:
             if isinstance(change, PutVectors | DropVectors | DropIndex):
-                made.append(await self._placed(scope, change))
+                made.append(_placed(change, names))
             else:
-                rows.append(await self._sealed(scope, change))
+                rows.append(await self._sealed(scope, change, names))
                 made.append(rows[-1])
         if len(rows) == len(made):
             return await self._walls.placement.partition(scope).commit(rows)
@@ -270,13 +273,13 @@ class Collection:
         authorise(scope)
         if groups is not None and not groups:
             return []
-        name = await self._group(scope, index)
+        [name] = await self.group_names(scope, [index])
         return await self._vectors_of(scope).nearest(name, vector, limit=limit, groups=groups)
 
     async def group_names(self, scope: TenantScope, groups: Sequence[Group]) -> list[bytes]:
         """What these groups of the scope's tenant are hashed to. It opens nothing."""
         authorise(scope)
-        return [await self._group(scope, group) for group in groups]
+        return await self._walls.cryptography.names(scope, [_path(group) for group in groups])
 
     async def erase(self, scope: TenantScope) -> int:
         """Delete everything of the scope's tenant in this store; returns how many records there were."""
@@ -320,24 +323,14 @@ class Collection:
             raise StoreUnavailable(f"vectors of `{scope.tenant}` are compared by PostgreSQL, and this isn't one")
         return partition
 
-    async def _placed(self, scope: TenantScope, change: PutVectors | DropVectors | DropIndex) -> VectorChange:
-        index = await self._group(scope, change.within)
-        match change:
-            case PutVectors(_, group, first, vectors):
-                return base.PutVectors(index, await self._group(scope, group), first, vectors)
-            case DropVectors(_, group):
-                return base.DropVectors(index, await self._group(scope, group))
-            case DropIndex():
-                return base.DropIndex(index)
-
-    async def _sealed(self, scope: TenantScope, change: Put | Drop | DropGroup) -> Change:
+    async def _sealed(self, scope: TenantScope, change: Put | Drop | DropGroup, names: Names) -> Change:
         match change:
             case DropGroup(group):
-                return DeleteGroup(await self._group(scope, group))
+                return DeleteGroup(names.groups[group])
             case Drop(group, record_id, revision):
-                return Delete(*await self._names(scope, group, record_id), revision)
+                return Delete(*names.places[group, record_id], revision)
             case Put(group, record_id, body, revision):
-                group_name, key = await self._names(scope, group, record_id)
+                group_name, key = names.places[group, record_id]
                 home = Home(scope.tenant, self.store, group.purpose, group_name, key, revision + 1)
                 plaintext = encode(home, record_id, body)
                 if len(plaintext) > self._largest:
@@ -347,26 +340,59 @@ class Collection:
                     return Insert(group_name, key, sealed)
                 return Replace(group_name, key, revision, sealed)
 
-    async def _named(self, scope: TenantScope, group: Group, record_id: str, names: Names) -> tuple[bytes, bytes]:
-        """As `_names`, and remembered."""
-        if (name := names.groups.get(group)) is None:
-            name = names.groups[group] = await self._group(scope, group)
-        found = names.places[group, record_id] = name, await self._key(scope, group, record_id)
-        return found
+    async def _names_in(self, scope: TenantScope, changes: Sequence[StoreChange]) -> Names:
+        """What is named by these changes."""
+        names = Names()
+        groups: dict[Group, None] = {}
+        places: list[tuple[Group, str]] = []
+        for change in changes:
+            match change:
+                case Put(group, record_id) | Drop(group, record_id):
+                    places.append((group, record_id))
+                case DropGroup(group) | DropIndex(group):
+                    groups[group] = None
+                case PutVectors(within, group) | DropVectors(within, group):
+                    groups |= {within: None, group: None}
+        await self._learn(scope, list(groups), names)
+        await self._named(scope, places, names)
+        return names
 
-    async def _names(self, scope: TenantScope, group: Group, record_id: str) -> tuple[bytes, bytes]:
-        return await self._group(scope, group), await self._key(scope, group, record_id)
+    async def _learn(self, scope: TenantScope, groups: Sequence[Group], names: Names) -> None:
+        names.groups.update(zip(groups, await self.group_names(scope, groups), strict=True))
 
-    async def _group(self, scope: TenantScope, group: Group) -> bytes:
-        return await self._walls.cryptography.name(scope, "group", group.purpose, *_checked(group))
+    async def _named(
+        self, scope: TenantScope, places: Sequence[tuple[Group, str]], names: Names
+    ) -> list[tuple[bytes, bytes]]:
+        """Group and key of each of these places, hashed together as far as `names` hasn't them, and remembered."""
+        for _, record_id in places:
+            check_word(record_id, "an id")
+        new = [place for place in places if place not in names.places]
+        if new:
+            await self._learn(scope, list({group: None for group, _ in new if group not in names.groups}), names)
+            paths = [_path(group, record_id) for group, record_id in new]
+            for place, key in zip(new, await self._walls.cryptography.names(scope, paths), strict=True):
+                names.places[place] = names.groups[place[0]], key
+        return [names.places[place] for place in places]
 
-    async def _key(self, scope: TenantScope, group: Group, record_id: str) -> bytes:
-        check_word(record_id, "an id")
-        return await self._walls.cryptography.name(scope, "key", group.purpose, *_checked(group), record_id)
+
+def _placed(change: PutVectors | DropVectors | DropIndex, names: Names) -> VectorChange:
+    match change:
+        case PutVectors(index, group, first, vectors):
+            return base.PutVectors(names.groups[index], names.groups[group], first, vectors)
+        case DropVectors(index, group):
+            return base.DropVectors(names.groups[index], names.groups[group])
+        case DropIndex(index):
+            return base.DropIndex(names.groups[index])
 
 
-def _checked(group: Group) -> tuple[str, ...]:
-    """Refuse a group that could mean every group."""
+def _path(group: Group, record_id: str | None = None) -> tuple[str, ...]:
+    """What is hashed for a group, or for a record in it.
+
+    Raises:
+        BadRequest: a group that could mean every group.
+    """
     if not group.parts or not all(group.parts):
         raise BadRequest("a group without a name would mean everything")
-    return group.parts
+    if record_id is None:
+        return ("group", group.purpose, *group.parts)
+    return ("key", group.purpose, *group.parts, record_id)

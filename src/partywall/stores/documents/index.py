@@ -129,7 +129,9 @@ class Index:
         allowed: Callable[[Mapping[str, Value]], bool] | None = None,
     ) -> list[Candidate]:
         """The `count` pieces nearest to the vector, among the documents whose metadata is allowed; best first."""
-        scores = self._matrix @ vector
+        # Row by row, and so on this thread alone. A matrix product is spread over BLAS's threads, which then spin on
+        # the cores that other tenants wait for: on one busy core, this scan took 31 ms so, instead of 1.3.
+        scores = np.vecdot(self._matrix, vector)
         rows: npt.NDArray[np.intp] | None = None
         if allowed is not None:
             fine = np.fromiter((allowed(known.metadata) for known in self._documents), bool, len(self._documents))

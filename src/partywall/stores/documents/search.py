@@ -1,10 +1,12 @@
 """A search, through the walls.
 
-    1  the tenant's open index, or one that is loaded from its own sealed records
+    1  the tenant's open collection, or one that is loaded from its own sealed records: an index, and each document's
+       record, opened and verified
     2  the question is embedded on behalf of the scope
     3  the index names the nearest pieces: a hint, and believed in nothing
-    4  head, documents and pieces are fetched from the tenant's partition as they were at one moment, opened with the
-       tenant's key and verified as every record is; if the head isn't the one of the index, again from 1
+    4  head and pieces are fetched from the tenant's partition as they were at one moment, opened with the tenant's key
+       and verified as every record is. Whatever changes a document replaces the head, so while the head is the one that
+       was there in step 1, so are the documents; if it isn't, again from 1
     5  each piece must say that it belongs to this collection, to the current version of its document and to the
        tenant's namespace, and the document must fulfil the filter. What doesn't is dropped, reported, and the next best
        is taken in its place, so that nothing tells of it
@@ -31,14 +33,14 @@ from partywall.stores.documents.ingestion import Ingestion
 from partywall.stores.documents.kinds import Hit, Retrieval
 from partywall.stores.documents.metadata import Value
 from partywall.stores.documents.partition_index import PartitionIndex
-from partywall.stores.documents.shelf import Shelf
+from partywall.stores.documents.shelf import OpenCollection, Shelf, Verified
 from partywall.stores.fields import ATTEMPTS, members, number, pause, text
 from partywall.stores.records import Record
 from partywall.tenancy import TenantScope
 
 if TYPE_CHECKING:
     from partywall.stores.documents.embedding import Vectors
-    from partywall.stores.documents.index import Candidate, Index, Known
+    from partywall.stores.documents.index import Candidate, Index
 
 __all__ = ["Search"]
 
@@ -73,12 +75,12 @@ class Search:
     ) -> Sequence[Hit]:
         vector: Vectors | None = None
         for _ in range(ATTEMPTS):
-            index = self._shelf.get(scope.tenant, collection) or await self._load(scope, collection)
-            if index is None:
+            opened = self._shelf.get(scope.tenant, collection) or await self._load(scope, collection)
+            if opened is None:
                 return ()
-            if vector is None and len(index):
-                vector = await self._embedded(scope, question, index)
-            hits = await _Round(self, scope, collection, condition, index).best(vector, k)
+            if vector is None and len(opened.index):
+                vector = await self._embedded(scope, question, opened.index)
+            hits = await _Round(self, scope, collection, condition, opened).best(vector, k)
             if hits is not None:
                 return hits
             self._shelf.drop(scope.tenant, collection)
@@ -96,36 +98,33 @@ class Search:
 
     # -- Step 1 ---
 
-    async def _load(self, scope: TenantScope, collection: str) -> Index | PartitionIndex | None:
-        """The collection's index, from its records; None for the default collection that nobody filled.
+    async def _load(self, scope: TenantScope, collection: str) -> OpenCollection | None:
+        """The collection, from its records; None for the default collection that nobody filled.
 
         Raises:
             Missing: there is no such collection.
         """
         require("numpy")
-        from partywall.stores.documents import index as engine  # noqa: PLC0415 - needs numpy, of the extra
-
         for _ in range(ATTEMPTS):
             head = await self._books.head(scope, collection)
             if head is None:
                 return None
-            documents = [
-                engine.Known(kept.id, kept.version, kept.metadata)
-                for kept in (
-                    Kept.of(record, collection) for record in await self._every(scope, places.documents(collection))
-                )
-            ]
+            records = await self._every(scope, places.documents(collection))
+            documents = [Kept.of(record, collection) for record in records]
             index = await self._index(scope, head, documents)
             if (await self._books.head(scope, collection)) == head:
-                self._shelf.put(scope.tenant, collection, index)
-                return index
+                verified = {kept.id: Verified(kept.name, kept.version, kept.metadata) for kept in documents}
+                opened = OpenCollection(index, verified)
+                self._shelf.put(scope.tenant, collection, opened)
+                return opened
             await pause()
         raise Conflict(f"a collection of `{scope.tenant}` changes too fast to be searched")
 
-    async def _index(self, scope: TenantScope, head: Head, documents: Sequence[Known]) -> Index | PartitionIndex:
+    async def _index(self, scope: TenantScope, head: Head, kept: Sequence[Kept]) -> Index | PartitionIndex:
         from partywall.stores.documents import index as engine  # noqa: PLC0415 - needs numpy, of the extra
 
         stamp, dimensions = engine.Stamp(head.made, head.revision), head.dimensions or 0
+        documents = [engine.Known(each.id, each.version, each.metadata) for each in kept]
         if head.in_partition:
             names = await self._records.group_names(scope, [places.chunks(each.version) for each in documents])
             return PartitionIndex(
@@ -154,14 +153,12 @@ class Search:
 
     async def fetch(
         self, scope: TenantScope, collection: str, index: Index | PartitionIndex, candidates: Sequence[Candidate]
-    ) -> tuple[Record | None, dict[str, Record | None], list[Record | None]]:
-        """The head, the candidates' documents, and their pieces."""
-        owners = list(dict.fromkeys(each.document for each in candidates))
+    ) -> tuple[Record | None, list[Record | None]]:
+        """The head, and the candidates' pieces."""
         wanted = [(places.COLLECTIONS, collection)]
-        wanted += [(places.documents(collection), owner) for owner in owners]
         wanted += [(places.chunks(each.version), str(each.number)) for each in candidates]
-        head, *found = await self._records.find_many(scope, wanted, names=index.names)
-        return head, dict(zip(owners, found, strict=False)), found[len(owners) :]
+        head, *pieces = await self._records.find_many(scope, wanted, names=index.names)
+        return head, pieces
 
     def belongs(self, scope: TenantScope, piece: Mapping[str, object]) -> bool:
         """Whether a piece says that it is of the tenant's namespace."""
@@ -193,13 +190,13 @@ class _Round:
         scope: TenantScope,
         collection: str,
         condition: Filter | None,
-        index: Index | PartitionIndex,
+        opened: OpenCollection,
     ) -> None:
         self._search = search
         self._scope = scope
         self._collection = collection
         self._condition = condition
-        self._index = index
+        self._index, self._documents = opened.index, opened.documents
         self._namespaces: list[str] = []
 
     async def best(self, vector: Vectors | None, k: int) -> Sequence[Hit] | None:
@@ -212,13 +209,13 @@ class _Round:
             new = [each for each in candidates if each not in seen]
             seen.update(new)
             fresh = [each for each in new if each.document]
-            head, documents, pieces = await self._search.fetch(self._scope, self._collection, self._index, fresh)
+            head, pieces = await self._search.fetch(self._scope, self._collection, self._index, fresh)
             if not self._is_current(head):
                 return None
             if len(fresh) < len(new):
                 self._search.alarm(self._scope, "the index named pieces of no document that is there for this tenant")
             for candidate, piece in zip(fresh, pieces, strict=True):
-                hit = self._verified(candidate, documents[candidate.document], piece)
+                hit = self._verified(candidate, piece)
                 if hit is not None and len(hits) < k:
                     hits.append(hit)
             asked = len(candidates)
@@ -245,38 +242,39 @@ class _Round:
         found = Head.of(head)
         return (found.made, found.revision) == self._index.stamp
 
-    def _verified(self, candidate: Candidate, document: Record | None, piece: Record | None) -> Hit | None:
-        """The hit, if the walls let both through and they say that they belong here and together."""
+    def _verified(self, candidate: Candidate, piece: Record | None) -> Hit | None:
+        """The hit, if the walls let the piece through and it says that it belongs here, to a document that is here."""
+        document = self._documents.get(candidate.document)
         if piece is None or document is None:
             self._search.alarm(self._scope, "the index named a piece that isn't there for this tenant")
             return None
         try:
-            return self._checked(candidate, Kept.of(document, self._collection), piece)
+            return self._checked(candidate, document, piece)
         except StoreUnavailable:
-            self._search.alarm(self._scope, "what was found is no piece, or no document")
+            self._search.alarm(self._scope, "what was found is no piece")
             return None
 
-    def _checked(self, candidate: Candidate, kept: Kept, piece: Record) -> Hit | None:
+    def _checked(self, candidate: Candidate, document: Verified, piece: Record) -> Hit | None:
         said = members(piece.body)
         self._namespaces.append(text(said, "namespace"))
         if not self._search.belongs(self._scope, said):
             self._search.alarm(self._scope, "a piece is of another namespace")
             return None
         here = (self._collection, candidate.version, candidate.version)
-        if (text(said, "collection"), text(said, "version"), kept.version) != here:
+        if (text(said, "collection"), text(said, "version"), document.version) != here:
             self._search.alarm(self._scope, "a piece and its document don't belong together")
             return None
-        if self._condition is not None and not matches(self._condition, kept.metadata):
+        if self._condition is not None and not matches(self._condition, document.metadata):
             self._search.alarm(self._scope, "the index named a piece that the filter excludes")
             return None
         return Hit(
-            document_id=kept.id,
-            document_name=kept.name,
+            document_id=candidate.document,
+            document_name=document.name,
             chunk=candidate.number,
             text=text(said, "text"),
             score=candidate.score,
             start=int(number(said, "start")),
             end=int(number(said, "end")),
-            metadata=dict(kept.metadata),
+            metadata=dict(document.metadata),
             tenant=piece.tenant,
         )
