@@ -3,7 +3,7 @@
 Promises: nothing goes out to a tenant that was suspended meanwhile; an answer whose tools are restricted is released
 only after each tool it calls was allowed, streamed or not, and then in the form that was inspected; a stream always
 ends in a terminal event, ours if the upstream's is missing; nothing of the upstream's headers is passed on but the
-content type.
+content type, and nothing of its caches (`wire.cache_usage`) unless they are the tenant's own.
 
 Doesn't promise: to hold a whole stream. Events go out as they come, but for those of a tool call without a name yet.
 """
@@ -22,6 +22,7 @@ from partywall.gateway.context.turn import Turn
 from partywall.gateway.exchange import Exchange
 from partywall.gateway.scanning import Scan
 from partywall.gateway.wire import SseEvent, SseSplitter, Usage, Wire
+from partywall.gateway.wire.cache_usage import SIGNS, hide_cache_usage
 from partywall.gateway.wire.refusals import sse
 from partywall.gateway.wire.streaming import DONE, is_terminal, is_usage_only
 from partywall.policy import Decision
@@ -75,17 +76,19 @@ async def _whole(
     parsed = _object(body)
     if decision.answer_tools is not None:
         _check(decision, wire.tool_names_in_answer(parsed))
+    usage = wire.usage(parsed)
+    touched = hide_cache_usage(wire.api, parsed, exchange.cache_usage())
     if scan is not None:
         parsed = await scan.whole(parsed, size=len(body))
-    if scan is not None or decision.answer_tools is not None:
-        body = _again(orjson.dumps, parsed)
     if turn is not None:
         turn.answered(parsed)
+    if touched or scan is not None or turn is not None or decision.answer_tools is not None:
         body = _again(orjson.dumps, parsed)
+    if turn is not None:
         await turn.keep()
     exchange.require_standing()
     exchange.responder.whole(200, tenant_lines(exchange.id, b"application/json"), body)
-    return wire.usage(parsed)
+    return usage
 
 
 def _is_event_stream(answer: Answer) -> bool:
@@ -100,7 +103,16 @@ class _Stream:
     """One stream on its way out."""
 
     __slots__ = (
-        *("_decision", "_exchange", "_held", "_hide_usage", "_scan", "_terminal", "_turn", "_usage", "_watch"),
+        "_decision",
+        "_exchange",
+        "_held",
+        "_hide_usage",
+        "_scan",
+        "_shown",
+        "_terminal",
+        "_turn",
+        "_usage",
+        "_watch",
         "_wire",
     )
 
@@ -120,6 +132,7 @@ class _Stream:
         self._hide_usage = hide_usage
         self._turn = turn
         self._scan = scan
+        self._shown = exchange.cache_usage()
         self._watch = wire.watch() if decision.answer_tools is not None else None
         self._held: list[bytes] = []
         self._usage: Usage | None = None
@@ -183,8 +196,11 @@ class _Stream:
             self._exchange.record.tokens_in, self._exchange.record.tokens_out = self._usage
             if self._hide_usage and is_usage_only(self._wire.api, parsed):
                 return []
+        touched = hide_cache_usage(self._wire.api, parsed, self._shown)
         if self._watch is None:
-            return [event.raw] if self._turn is None and self._scan is None else self._told(event, parsed)
+            if self._turn is not None or self._scan is not None:
+                return self._told(event, parsed)
+            return [_again(sse, parsed, event.name.encode()) if touched else event.raw]
         step = self._watch.feed(parsed)
         _check(self._decision, step.names)
         # INVARIANT: what is released is what was inspected, written anew from the parsed event.
@@ -214,7 +230,11 @@ class _Stream:
             return False
         if self._watch is not None or self._turn is not None or self._scan is not None:
             return True
-        return b'"usage"' in event.data or b'"error"' in event.data
+        data = event.data
+        if b'"usage"' in data or b'"error"' in data:
+            return True
+        timings, progress, cache = SIGNS
+        return timings in data or progress in data or cache in data
 
 
 def _check(decision: Decision, names: list[str] | tuple[str, ...]) -> None:
