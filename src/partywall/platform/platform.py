@@ -10,7 +10,7 @@ import asyncio
 import logging
 import stat
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -121,20 +121,7 @@ class Platform:
                     )
                 )
                 seals = keys.records(_TRAIL) if encrypted.seals_records else None
-                server = await asyncio.to_thread(snapshot.stored.serving)
-                engine = await asyncio.to_thread(snapshot.stored.engine)
-                stores = await opened.enter_async_context(
-                    open_stores(
-                        directory,
-                        keys,
-                        on_alarm=_log_alarm,
-                        postgres=server,
-                        vectors=engine,
-                        valkey=await asyncio.to_thread(snapshot.stored.serving_cache, salter),
-                        retrieval=snapshot.retrieved.settings,
-                        memory=snapshot.cached.memory,
-                    )
-                )
+                stores = await opened.enter_async_context(await _stores_of(snapshot, directory, keys, salter))
             trail = Trail.open(directory, durability=snapshot.server.trail_durability, seals=seals)
             opened.push_async_callback(trail.aclose)
             standing = await asyncio.to_thread(Standing.open, directory)
@@ -293,6 +280,23 @@ class Platform:
 
 def _log_alarm(alarm: WallAlarm) -> None:
     _log.error("alarm: %s", alarm)
+
+
+async def _stores_of(
+    snapshot: Snapshot, directory: Path, keys: KeyRing, salter: Salter
+) -> AbstractAsyncContextManager[Stores]:
+    """The stores where the document says that they are."""
+    stored = snapshot.stored
+    return open_stores(
+        directory,
+        keys,
+        on_alarm=_log_alarm,
+        postgres=await asyncio.to_thread(stored.serving),
+        vectors=await asyncio.to_thread(stored.engine),
+        valkey=await asyncio.to_thread(stored.serving_cache, salter),
+        retrieval=snapshot.retrieved.settings,
+        memory=snapshot.cached.memory,
+    )
 
 
 def _own(directory: Path) -> None:

@@ -14,7 +14,7 @@ ASKED, ALIKE = "How do I connect a printer?", "How do I connect the printer?"
 
 
 async def _asks(client: Client, tenant: str, words: str, **fields: object) -> str:
-    return said(await client.post(CHAT, headers_of(tenant), body(words, **fields)))
+    return said(await client.post(CHAT, headers_of(tenant), body(words) | fields))
 
 
 def test_a_paraphrase_hits_within_its_tenant_and_nowhere_else(tmp_path: Path, server: Upstream) -> None:
