@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from partywall.errors import BrokenSeal, ConfigError, KeyUnavailable, PartywallError, SealBroken, StoreUnavailable
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
-from partywall.stores.backends.values import ValueBackend, ValuePartition
+from partywall.stores.backends.values import ValuePartition
 from partywall.stores.caching.guards import alike, difference
 from partywall.stores.caching.question import Groups, Names, Question, names_of
 from partywall.stores.documents.embedding import Embedder, EmbedderOf, checked
 from partywall.stores.fields import Clock
 from partywall.stores.records import Home, decode, encode
-from partywall.stores.walls import Cryptography, Verification, authorise
+from partywall.stores.walls import Cryptography, ValuePlacement, Verification, authorise
 from partywall.tenancy import TenantScope
 
 if TYPE_CHECKING:
     from partywall.stores.documents.embedding import Vectors
 
-__all__ = ["CacheRule", "KeptAnswer", "Place", "ResponseCache", "ValuePlacement"]
+__all__ = ["CacheRule", "KeptAnswer", "Place", "ResponseCache"]
 
 _ANSWER: Final = "answer"
 _HINT: Final = "hint"
@@ -74,18 +74,6 @@ class Place:
     embedder: Embedder | None
     """None when only equals match."""
     vector: Vectors | None = None
-
-
-class ValuePlacement:
-    """The first wall: the engine reaches one tenant's values."""
-
-    def __init__(self, backend: ValueBackend, store: str) -> None:
-        self._backend = backend
-        self._store = store
-
-    def partition(self, scope: TenantScope) -> ValuePartition:
-        """The values of the scope's tenant."""
-        return self._backend.partition(authorise(scope).tenant, self._store)
 
 
 class ResponseCache:
