@@ -59,8 +59,8 @@ def test_openai_s_client_reads_a_kept_stream(served: Served) -> None:
     assert first_ids != again_ids
     assert responses[0].output_text == responses[1].output_text
     assert responses[0].id != responses[1].id
-    first_items, items_again = ([item.to_dict()["id"] for item in each.output] for each in responses)
-    assert first_items != items_again
+    items = [[item.to_dict()["id"] for item in response.output] for response in responses]
+    assert items[0] != items[1]
 
 
 def test_anthropic_s_client_reads_a_kept_stream(served: Served) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 from tests.gateway.caching.worlds import CHAT, body, cache_notes, document, said, serving
 from tests.support.documents import headers_of
@@ -13,8 +14,8 @@ from tests.support.upstream import Upstream
 ASKED, ALIKE = "How do I connect a printer?", "How do I connect the printer?"
 
 
-async def _asks(client: Client, tenant: str, words: str, **fields: object) -> str:
-    return said(await client.post(CHAT, headers_of(tenant), body(words) | fields))
+async def _asks(client: Client, tenant: str, words: str, **fields: Any) -> str:
+    return said(await client.post(CHAT, headers_of(tenant), body(words, **fields)))
 
 
 def test_a_paraphrase_hits_within_its_tenant_and_nowhere_else(tmp_path: Path, server: Upstream) -> None:
