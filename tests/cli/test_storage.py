@@ -131,7 +131,7 @@ def test_one_tenant_is_provisioned_by_itself(tmp_path: Path, partywall: Command,
     """What `tenants create` calls; by default, that is a database."""
     path = document(tmp_path, tenants=TIERS)
     assert partywall("storage", "migrate", path).code == 0
-    asyncio.run(provision_tenant(document(tmp_path), TenantId("delta")))
+    asyncio.run(provision_tenant(document(tmp_path), TenantId("delta"), tmp_path / "data"))
     database = dsns["OWNER_DSN"].rpartition("/")[2].partition("?")[0]
     placed = postgres_server().query("SELECT strategy, ready FROM partywall.placements WHERE tenant = 'delta'",
                                      database=database)  # fmt: skip
@@ -163,7 +163,7 @@ def test_tenants_are_counted_where_their_rows_lie(tmp_path: Path, partywall: Com
 
 def test_sqlite_needs_neither(tmp_path: Path, partywall: Command) -> None:
     path = write_document(tmp_path / "partywall.yaml", base_document())
-    asyncio.run(provision_tenant(path, TenantId("alpha")))
+    asyncio.run(provision_tenant(path, TenantId("alpha"), tmp_path / "data"))
     ended = partywall("storage", "migrate", path)
     assert ended.code == 2
     assert "keeps rows in SQLite" in ended.err
@@ -174,6 +174,12 @@ FAULTY = {
     "an address of SQLite": ({"dsn_ref": {"env": "X"}}, "has no server"),
     "an owner of SQLite": ({"owner_dsn_ref": {"env": "X"}}, "has no server"),
     "vectors of SQLite": ({"vectors": "pgvector"}, "is of PostgreSQL"),
+    "an engine without an address": ({"vectors": "chroma"}, "needs its address"),
+    "an address without an engine": ({"vectors_url_ref": {"env": "X"}}, "has no server of its own"),
+    "an engine's address in a vault": (
+        {"vectors": "qdrant", "vectors_url_ref": {"vault": "secret/x#y"}},
+        "read from `env` or `file` only",
+    ),
     "one for both": (
         {"backend": "postgres", "dsn_ref": {"env": "X"}, "owner_dsn_ref": {"env": "X"}},
         "must not own the tables",

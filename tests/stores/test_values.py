@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 from tests.stores.houses import ALPHA, BETA
+from tests.stores.valkeys import VALKEYS, valkey_backend
 
 from partywall.errors import InvalidTenantId, StoreUnavailable
 from partywall.stores.backends.memory_values import MemoryBounds, MemoryValues
 from partywall.stores.backends.values import LARGEST_AMOUNT, LONGEST_VALUE_BYTES, ValueBackend, ValuePartition
 from partywall.tenancy import TenantId
 
-VALUE_BACKENDS: dict[str, Callable[[], ValueBackend]] = {"memory": MemoryValues}
+VALUE_BACKENDS: dict[str, Callable[[], ValueBackend]] = {
+    "memory": MemoryValues,
+    **{kind: partial(valkey_backend, kind) for kind in VALKEYS},
+}
 """How to make a clean one of each kind."""
 each_backend = pytest.mark.parametrize("kind", VALUE_BACKENDS)
 HOUR = 3600.0
@@ -109,12 +114,12 @@ def test_members_are_those_put_last_first(kind: str) -> None:
 def test_nothing_is_given_back_after_its_time(kind: str) -> None:
     async def body(backend: ValueBackend) -> None:
         values = backend.partition(ALPHA, "cache")
-        await values.put(b"short", b"s", ttl_seconds=0.05, group=b"g")
+        await values.put(b"short", b"s", ttl_seconds=0.5, group=b"g")
         await values.put(b"long", b"l", ttl_seconds=HOUR, group=b"g")
-        await values.add(b"short", 7, ttl_seconds=0.05)
+        await values.add(b"short", 7, ttl_seconds=0.5)
         await asyncio.sleep(0.03)
         await values.add(b"short", 1, ttl_seconds=HOUR)  # begins no new window
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.55)
         assert await values.get(b"short") is None
         assert await values.members(b"g", limit=10) == [(b"long", b"l")]
         assert await values.add(b"short", 2, ttl_seconds=HOUR) == 2

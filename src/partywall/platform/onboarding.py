@@ -42,7 +42,7 @@ async def onboard(platform: Platform, tenant: str, *, who: str, why: str) -> Onb
     name = parse_tenant_id(tenant)
     before = None if platform.keys is None else await _status(platform.keys, name)
     async with acting_for(platform.trail, name, who=who, action="tenants create", why=why):
-        await provision_tenant(platform.source.path, name)
+        await provision_tenant(platform.source.path, name, platform.data_dir)
         if platform.keys is None:
             return Onboarded(None, made_key=False)
         await platform.keys.ensure(name, who=who)

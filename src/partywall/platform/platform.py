@@ -27,11 +27,13 @@ from partywall.platform.standing import Standing
 from partywall.platform.tenants import Tenants
 from partywall.stores import (
     Conversations,
+    Counters,
     Documents,
     Files,
     Graph,
     Memory,
     Preferences,
+    Sessions,
     Stores,
     SystemPrompts,
     Vault,
@@ -61,10 +63,12 @@ class Platform:
         keys: KeyRing | None,
         stores: Stores | None,
         standing: Standing,
+        data_dir: Path,
     ) -> None:
         self.snapshot = snapshot
         self.trail = trail
         self.salter = salter
+        self.data_dir = data_dir
         self.source = source
         self.keys = keys
         """Every tenant's keys; None for a document without `encryption`."""
@@ -104,6 +108,7 @@ class Platform:
         await asyncio.to_thread(_own, directory)
         async with AsyncExitStack() as opened:
             keys, seals, stores, keys_dir = None, None, None, None
+            salter = Salter.open(directory)
             if (encrypted := snapshot.encrypted) is not None:
                 keys_dir = encrypted.keys_dir(base=source.path.parent, data_dir=directory)
                 keys = await opened.enter_async_context(
@@ -117,12 +122,15 @@ class Platform:
                 )
                 seals = keys.records(_TRAIL) if encrypted.seals_records else None
                 server = await asyncio.to_thread(snapshot.stored.serving)
+                engine = await asyncio.to_thread(snapshot.stored.engine)
                 stores = await opened.enter_async_context(
                     open_stores(
                         directory,
                         keys,
                         on_alarm=_log_alarm,
                         postgres=server,
+                        vectors=engine,
+                        valkey=await asyncio.to_thread(snapshot.stored.serving_cache, salter),
                         retrieval=snapshot.retrieved.settings,
                         memory=snapshot.cached.memory,
                     )
@@ -130,7 +138,7 @@ class Platform:
             trail = Trail.open(directory, durability=snapshot.server.trail_durability, seals=seals)
             opened.push_async_callback(trail.aclose)
             standing = await asyncio.to_thread(Standing.open, directory)
-            platform = cls(snapshot, trail, Salter.open(directory), source, keys, stores, standing)
+            platform = cls(snapshot, trail, salter, source, keys, stores, standing, directory)
             opened.push_async_callback(platform._let_go)
             if stores is not None:
                 offline = stores.documents.offline_embedder
@@ -168,6 +176,16 @@ class Platform:
     def conversations(self) -> Conversations:
         """Conversations of tenants' users. Raises as `stores` does."""
         return self.stores.conversations
+
+    @property
+    def sessions(self) -> Sessions:
+        """Sessions of tenants' users. Raises as `stores` does."""
+        return self.stores.sessions
+
+    @property
+    def counters(self) -> Counters:
+        """What is counted of each tenant. Raises as `stores` does."""
+        return self.stores.counters
 
     @property
     def documents(self) -> Documents:

@@ -11,6 +11,7 @@ the data directory (docs/threats.md).
 
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
 from partywall.stores.conversations import Conversation, Conversations
+from partywall.stores.counters import Counters
 from partywall.stores.documents import (
     Comparison,
     Compound,
@@ -31,7 +32,7 @@ from partywall.stores.fields import Page
 from partywall.stores.graph import Direction, Edge, Graph, Neighbour, Node, Reached
 from partywall.stores.items import Item, Message
 from partywall.stores.memory import Memory, Note
-from partywall.stores.opening import Stores, open_stores
+from partywall.stores.opening import Stores, VectorSettings, open_stores
 from partywall.stores.preferences import Preferences
 from partywall.stores.responses import Responses, StoredResponse
 from partywall.stores.sessions import Session, Sessions
@@ -44,6 +45,7 @@ __all__ = [
     "Compound",
     "Conversation",
     "Conversations",
+    "Counters",
     "Direction",
     "Document",
     "DocumentCollection",
@@ -80,6 +82,7 @@ __all__ = [
     "TraceSession",
     "TraceSessions",
     "Vault",
+    "VectorSettings",
     "Wall",
     "WallAlarm",
     "open_stores",

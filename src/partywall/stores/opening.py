@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,32 +16,39 @@ from partywall.stores.backends.base import Backend
 from partywall.stores.backends.memory_values import MemoryBounds, MemoryValues
 from partywall.stores.backends.sqlite import SqliteBackend
 from partywall.stores.backends.values import ValueBackend
-from partywall.stores.caching import ResponseCache, ValuePlacement
+from partywall.stores.backends.vectors.beside import BesideBackend
+from partywall.stores.backends.vectors.opened import VectorSettings, open_engine
+from partywall.stores.caching import ResponseCache
 from partywall.stores.collection import Collection
 from partywall.stores.conversations import Conversations
+from partywall.stores.counters import Counters
 from partywall.stores.documents import Books, Documents, Files, Retrieval
 from partywall.stores.fields import Clock
 from partywall.stores.graph import Graph
 from partywall.stores.memory import Memory
 from partywall.stores.preferences import Preferences
-from partywall.stores.provisioning import PostgresSettings, open_postgres
+from partywall.stores.provisioning import PostgresSettings, ValkeySettings, open_postgres, open_valkey
 from partywall.stores.resealing import StoredRecords
 from partywall.stores.responses import Responses
+from partywall.stores.sealed_values import SealedValues
 from partywall.stores.served import Served
+from partywall.stores.session_shelves import RecordShelf, ValueShelf
 from partywall.stores.sessions import Sessions
 from partywall.stores.system_prompts import SystemPrompts
 from partywall.stores.trace_sessions import TraceSessions
 from partywall.stores.vault import Vault
-from partywall.stores.walls import Cryptography, Placement, Verification, Walls
+from partywall.stores.walls import Cryptography, Placement, ValuePlacement, Verification, Walls
 from partywall.tenancy import TenantId, TenantScope
 
 if TYPE_CHECKING:
     from partywall.stores.backends.postgres.backend import PostgresBackend
 
-__all__ = ["Stores", "open_stores"]
+__all__ = ["Stores", "VectorSettings", "open_stores"]
 
 _MARK: Final = "whose database"
 """What the platform's key makes a database's mark of. Another word would make every database another's."""
+_ENGINE_NAMES: Final = "names of a vector engine"
+"""What the platform's key makes tenants' names in an engine of. Another word would lose all of them."""
 _BUILT: Final = (
     Store.CONVERSATIONS,
     Store.DOCUMENTS,
@@ -64,13 +71,25 @@ class Stores:
         retrieval: Retrieval = Retrieval(),  # noqa: B008 - it is frozen
         *,
         values: ValueBackend | None = None,
+        shared: bool = False,
+        values_of: Callable[[ValueBackend, str], ValuePlacement] = ValuePlacement,
     ) -> None:
         """`walls_of` makes the walls around a store; `open_stores` does so for everybody but tests.
 
-        Without `values`, they are kept in this process.
+        Without `values`, they are kept in this process. Where they are `shared` by every gateway, sessions lie there
+        too; otherwise among the records.
         """
         self._collections = {store: Collection(walls_of(store)) for store in _BUILT}
-        self.sessions: Final = Sessions(self._collections[Store.SESSIONS], clock)
+        walls = walls_of(Store.SESSIONS)
+        values = values or MemoryValues()
+        self._session_values = SealedValues(values_of(values, Store.SESSIONS.value), walls) if shared else None
+        shelf = (
+            RecordShelf(self._collections[Store.SESSIONS])
+            if self._session_values is None
+            else ValueShelf(self._session_values)
+        )
+        self.sessions: Final = Sessions(shelf, clock)
+        self.counters: Final = Counters(values_of(values, "counters"), walls.cryptography)
         self.trace_sessions: Final = TraceSessions(self._collections[Store.SESSIONS], clock)
         self.conversations: Final = Conversations(self._collections[Store.CONVERSATIONS], self.sessions, clock)
         self.responses: Final = Responses(self._collections[Store.CONVERSATIONS], self.conversations, clock)
@@ -81,14 +100,14 @@ class Stores:
         self.vault: Final = Vault(self._collections[Store.VAULT], clock)
         walls = walls_of(Store.CACHE)
         self.cache: Final = ResponseCache(
-            ValuePlacement(values or MemoryValues(), Store.CACHE.value),
+            values_of(values, Store.CACHE.value),
             walls.cryptography,
             walls.verification,
             walls.on_alarm,
             clock,
         )
         """Answers that are given again."""
-        books = Books(self._collections[Store.DOCUMENTS], clock, retrieval.limits)
+        books = Books(self._collections[Store.DOCUMENTS], clock, retrieval.limits, retrieval.vectors_engine)
         self.files: Final = Files(books)
         self.documents: Final = Documents(books, self.files, retrieval)
 
@@ -115,6 +134,9 @@ class Stores:
         left = {store.value: count for store, each in self._collections.items() if (count := await each.count(scope))}
         if left:
             raise StoreUnavailable(f"records of `{scope.tenant}` are left: {left}")
+        if self._session_values is not None:
+            deleted[Store.SESSIONS.value] += await self._session_values.erase(scope)
+        await self.counters.erase(scope)
         return deleted
 
 
@@ -156,6 +178,21 @@ async def _name_of(backend: PostgresBackend, served: Served, keys: KeyRing) -> s
     return found[1]
 
 
+async def _beside(rows: Backend, vectors: VectorSettings, keys: KeyRing) -> Backend:
+    """The same rows, and documents' vectors in an engine that was found fit to have them."""
+    names = keys.platform_store(Store.DOCUMENTS)
+
+    async def secret_of(tenant: TenantId) -> bytes:
+        # By the platform's key, not by the tenant's: when that is gone, what lies there can still be found and deleted.
+        return await names.index(_ENGINE_NAMES, tenant.encode())
+
+    try:
+        return BesideBackend(rows, await open_engine(vectors), secret_of, store=Store.DOCUMENTS.value)
+    except BaseException:
+        await rows.aclose()
+        raise
+
+
 @asynccontextmanager
 async def open_stores(
     data_dir: Path,
@@ -163,6 +200,8 @@ async def open_stores(
     *,
     on_alarm: OnAlarm,
     postgres: PostgresSettings | None = None,
+    vectors: VectorSettings | None = None,
+    valkey: ValkeySettings | None = None,
     durable: bool = True,
     clock: Clock = time.time,
     retrieval: Retrieval = Retrieval(),  # noqa: B008 - it is frozen
@@ -172,13 +211,14 @@ async def open_stores(
     """The stores in `data_dir` or on a server, sealed with the tenants' keys. `on_alarm` is called on the event loop.
 
     With `durable`, what was stored in a file survives a power cut, at the price of a flush for each change. A server
-    has its own settings for that. `memory` bounds what is kept in this process alone. What `looks_only` uses no key and
-    leaves no mark; it is for counting.
+    has its own settings for that. With `valkey`, the cache, sessions and counters are there; without, `memory` bounds
+    what is kept in this process alone. What `looks_only` uses no key and leaves no mark; it is for counting rows: an
+    engine outside, in `vectors`, isn't asked for its own.
 
     Raises:
         ConfigError: nothing should be served from that server; its rows are sealed under other keys; the directory was
-            served from elsewhere before; or the extra `postgres` isn't installed.
-        StoreUnavailable: the server can't be asked.
+            served from elsewhere before; an engine for vectors isn't fit; or an extra isn't installed.
+        StoreUnavailable: the server, or an engine, can't be asked.
         KeyUnavailable, SealBroken: the platform's own key can't be used, by which a database is known.
     """
     served = await asyncio.to_thread(Served, data_dir)
@@ -186,13 +226,14 @@ async def open_stores(
         backend = _files(data_dir, served, durable=durable, looks_only=looks_only)
     else:
         backend = await _server(postgres, served, keys, looks_only=looks_only)
+    if vectors is not None and not looks_only:
+        backend = await _beside(backend, vectors, keys)
 
     def walls_of(store: Store) -> Walls:
         return Walls(Placement(backend, store.value), Cryptography(keys.store(store)), Verification(), on_alarm)
 
-    values: ValueBackend = MemoryValues(memory)
-    try:
-        yield Stores(walls_of, clock, retrieval, values=values)
-    finally:
-        await values.aclose()
-        await backend.aclose()
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(backend.aclose)
+        values: ValueBackend = MemoryValues(memory) if valkey is None else await open_valkey(valkey)
+        opened.push_async_callback(values.aclose)
+        yield Stores(walls_of, clock, retrieval, values=values, shared=valkey is not None)

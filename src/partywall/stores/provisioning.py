@@ -1,4 +1,4 @@
-"""PostgreSQL for those above: opening it for serving, and making on it what serving expects to find.
+"""PostgreSQL and Valkey for those above: opening them for serving, and making on them what serving expects to find.
 
 Promises: the driver and the migrations are imported when a document asks for them, and what is missing is said with the
 command that installs it. What an owner does needs the owner's connection string, which no serving process reads.
@@ -8,20 +8,37 @@ Doesn't promise: to make tenants on SQLite. There, the first record does.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from partywall.errors import ConfigError, PartywallError
 from partywall.stores.backends.postgres.settings import PostgresSettings, Strategy
+from partywall.stores.backends.valkey.settings import ValkeySettings
 from partywall.tenancy import Secret, TenantId
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from partywall.stores.backends.postgres.backend import PostgresBackend
+    from partywall.stores.backends.valkey.backend import ValkeyBackend
+    from partywall.stores.backends.valkey.owner import CacheOwner
 
-__all__ = ["PostgresSettings", "Strategy", "check_postgres", "migrate", "open_postgres", "provision"]
+__all__ = [
+    "CacheOwned",
+    "PostgresSettings",
+    "Strategy",
+    "ValkeySettings",
+    "check_postgres",
+    "check_valkey",
+    "migrate",
+    "migrate_valkey",
+    "open_postgres",
+    "open_valkey",
+    "provision",
+    "provision_in_valkey",
+]
 
 
 async def open_postgres(settings: PostgresSettings) -> PostgresBackend:
@@ -100,11 +117,88 @@ async def provision(
     await Owner(owner_dsn, serving_dsn, vectors=vectors).provision(tenant, strategy)
 
 
+@dataclass(frozen=True)
+class CacheOwned:
+    """What an owner of a Valkey has to know."""
+
+    owner_url: Secret
+    serving_url: Secret
+    password_of: Callable[[str], Secret]
+    mark: str
+    """The deployment's, by which it knows its server."""
+    common_only: bool = False
+    """Give no tenant a database of its own, as on a server that can't."""
+
+    def owner(self) -> CacheOwner:
+        """The owner, at work. Raises ConfigError."""
+        with _extra("storage.cache: valkey", "valkey"):
+            from partywall.stores.backends.valkey.owner import CacheOwner  # noqa: PLC0415 - an extra
+        urls = self.owner_url, self.serving_url
+        return CacheOwner(*urls, self.password_of, self.mark, common_only=self.common_only)
+
+
+async def open_valkey(settings: ValkeySettings) -> ValkeyBackend:
+    """The backend, once its server has been found fit to be served from.
+
+    Raises:
+        ConfigError: it isn't, with each reason and its mend; or the extra `valkey` isn't installed.
+        StoreUnavailable: it can't be asked.
+    """
+    with _extra("storage.cache: valkey", "valkey"):
+        from partywall.stores.backends.valkey.backend import ValkeyBackend  # noqa: PLC0415 - an extra
+    backend = ValkeyBackend(settings)
+    try:
+        await backend.check()
+    except BaseException:
+        await backend.aclose()
+        raise
+    return backend
+
+
+async def check_valkey(settings: ValkeySettings, tenants: Iterable[TenantId]) -> AsyncIterator[tuple[str, str]]:
+    """As `check_postgres`, of the cache server. Raises as `open_valkey`."""
+    backend = await open_valkey(settings)
+    try:
+        yield "the cache server", ""
+        for tenant in tenants:
+            try:
+                await backend.check_tenant(tenant)
+            except PartywallError as error:
+                yield f"{tenant} in the cache", str(error)
+            else:
+                yield f"{tenant} in the cache", ""
+    finally:
+        await backend.aclose()
+
+
+async def migrate_valkey(owned: CacheOwned, wanted: Iterable[TenantId]) -> AsyncIterator[tuple[str, str]]:
+    """As `migrate`, on the cache server: its users, and the places of the `wanted` tenants and of all before.
+
+    Raises:
+        ConfigError: the server isn't fit, or another deployment's; or the extra `valkey` isn't installed.
+        StoreUnavailable: it says no, or nothing.
+    """
+    owner = owned.owner()
+    note = await owner.migrate()
+    yield f"the cache server ({note})" if note else "the cache server", ""
+    for tenant in sorted({*await owner.placed(), *wanted}):
+        try:
+            number = await owner.provision(tenant)
+        except PartywallError as error:
+            yield f"{tenant} in the cache", str(error)
+        else:
+            place = f"database {number}" if number else "the common database"
+            yield f"{tenant} in the cache ({place})", ""
+
+
+async def provision_in_valkey(owned: CacheOwned, tenant: TenantId) -> None:
+    """Make the place of one tenant on the cache server, or repair it. Raises as `migrate_valkey`."""
+    await owned.owner().provision(tenant)
+
+
 @contextmanager
-def _extra() -> Iterator[None]:
+def _extra(asked: str = "storage.backend: postgres", extra: str = "postgres") -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"`storage.backend: postgres` needs `{error.name}`; run: pip install 'partywall[postgres]'"
-        ) from None
+        raise ConfigError(f"`{asked}` needs `{error.name}`; run: pip install 'partywall[{extra}]'") from None

@@ -12,17 +12,14 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from partywall.errors import BadRequest, Conflict
-from partywall.stores.collection import Collection, Drop, DropGroup, Group, Put
-from partywall.stores.fields import Clock, members, new_id, number, owner_of, text
+from partywall.errors import BadRequest, Missing
+from partywall.stores.fields import Clock, check_word, members, new_id, number, owner_of, text
+from partywall.stores.session_shelves import LONGEST_TTL_SECONDS, SessionShelf
 from partywall.tenancy import TenantScope
 
 __all__ = ["Session", "Sessions"]
 
-# One group for the whole tenant, so that ending all of them is one change. The user stands inside.
-_ALL: Final = Group("session", ("all",))
 _DEFAULT_TTL_SECONDS: Final = 8 * 3600.0
-_LONGEST_TTL_SECONDS: Final = 30 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +35,8 @@ class Session:
 class Sessions:
     """The sessions of every tenant."""
 
-    def __init__(self, collection: Collection, clock: Clock) -> None:
-        self._records = collection
+    def __init__(self, shelf: SessionShelf, clock: Clock) -> None:
+        self._shelf = shelf
         self._clock = clock
 
     async def start(self, scope: TenantScope, *, ttl_seconds: float = _DEFAULT_TTL_SECONDS) -> Session:
@@ -48,13 +45,12 @@ class Sessions:
         Raises:
             BadRequest: no time to live, or more than 30 days.
         """
-        if not (math.isfinite(ttl_seconds) and 0 < ttl_seconds <= _LONGEST_TTL_SECONDS):
+        if not (math.isfinite(ttl_seconds) and 0 < ttl_seconds <= LONGEST_TTL_SECONDS):
             raise BadRequest("a session lives more than nothing and at most 30 days")
         now = self._clock()
         session = Session(new_id("sess"), now, now + ttl_seconds)
         body = {"owner": owner_of(scope), "created": session.created, "expires": session.expires}
-        if not await self._records.commit(scope, [Put(_ALL, session.id, body)]):
-            raise Conflict("a session's id was drawn twice")
+        await self._shelf.put(scope, session.id, body, ttl_seconds=ttl_seconds)
         return session
 
     async def verify(self, scope: TenantScope, session_id: str) -> Session:
@@ -63,11 +59,14 @@ class Sessions:
         Raises:
             Missing: it never was, has ended or expired, or is somebody else's.
         """
-        record = await self._records.get(scope, _ALL, session_id)
-        body = members(record.body)
-        session = Session(record.id, number(body, "created"), number(body, "expires"))
+        check_word(session_id, "a session's id")
+        found = await self._shelf.find(scope, session_id)
+        if found is None:
+            raise _missing(scope)
+        body = members(found)
+        session = Session(session_id, number(body, "created"), number(body, "expires"))
         if text(body, "owner") != owner_of(scope) or self._clock() >= session.expires:
-            raise self._records.missing(scope)
+            raise _missing(scope)
         return session
 
     async def end(self, scope: TenantScope, session_id: str) -> None:
@@ -77,10 +76,13 @@ class Sessions:
             Missing: see `verify`.
         """
         await self.verify(scope, session_id)
-        if not await self._records.commit(scope, [Drop(_ALL, session_id)]):
-            raise self._records.missing(scope)
+        await self._shelf.drop(scope, session_id)
 
     async def end_all(self, scope: TenantScope) -> None:
         """End every session of the scope's tenant, all users' at once. Whoever may do so is for policy to say."""
-        if await self._records.count(scope):  # where nothing was ever stored, ending it would make a key and a file
-            await self._records.commit(scope, [DropGroup(_ALL)])
+        await self._shelf.drop_all(scope)
+
+
+def _missing(scope: TenantScope) -> Missing:
+    """The one refusal for what isn't there and for what isn't the caller's."""
+    return Missing(f"no such session of `{scope.tenant}`")

@@ -10,17 +10,28 @@ Doesn't promise: to notice that a whole old row, revision and all, was put back 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final, NamedTuple
 
 from partywall.errors import BrokenSeal, KeyUnavailable, SealBroken
 from partywall.keys import StoreKeys, TenantStoreKeys
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
 from partywall.stores.backends.base import Backend, Partition, Reseal, Row
+from partywall.stores.backends.values import ValueBackend, ValuePartition
 from partywall.stores.records import Home, Record, decode
 from partywall.tenancy import TenantId, TenantScope
 
-__all__ = ["RECORD", "Cryptography", "Placement", "Verification", "Walls", "authorise", "place", "place_of"]
+__all__ = [
+    "RECORD",
+    "Cryptography",
+    "Placement",
+    "ValuePlacement",
+    "Verification",
+    "Walls",
+    "authorise",
+    "place",
+    "place_of",
+]
 
 _LABEL: Final = b"partywall/stores/v1"
 _PLACE: Final = "place"
@@ -57,6 +68,18 @@ class Placement:
         return await self._backend.partition(tenant, self._store).count()
 
 
+class ValuePlacement:
+    """The first wall: the engine reaches one tenant's values."""
+
+    def __init__(self, backend: ValueBackend, store: str) -> None:
+        self._backend = backend
+        self._store = store
+
+    def partition(self, scope: TenantScope) -> ValuePartition:
+        """The values of the scope's tenant."""
+        return self._backend.partition(authorise(scope).tenant, self._store)
+
+
 class Cryptography:
     """The second wall: what belongs elsewhere doesn't open."""
 
@@ -82,14 +105,14 @@ class Cryptography:
         """Seal a record for its home."""
         return await self._keys.seal(scope, RECORD, place(home.group, home.key), plaintext)
 
-    async def open(self, scope: TenantScope, home: Home, sealed: bytes) -> bytes:
+    def open(self, scope: TenantScope, home: Home, sealed: bytes) -> Awaitable[bytes]:
         """Open a record that lies at `home`.
 
         Raises:
             SealBroken: it was sealed for another place or tenant, or was changed.
             KeyUnavailable: the tenant's key can't be had.
         """
-        return await self._keys.open(scope, RECORD, place(home.group, home.key), sealed)
+        return self._keys.open(scope, RECORD, place(home.group, home.key), sealed)
 
     def is_old(self, scope: TenantScope, sealed: bytes) -> bool:
         """Whether what was just opened was sealed under a version of the key that seals no more."""

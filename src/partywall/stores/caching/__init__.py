@@ -7,7 +7,8 @@ looks at what was asked; content decides only within (LESSONS R8, C 23 to 25).
 from partywall.stores.backends.memory_values import MemoryBounds
 from partywall.stores.caching.guards import alike
 from partywall.stores.caching.question import Circumstances, Question
-from partywall.stores.caching.response_cache import CacheRule, KeptAnswer, Place, ResponseCache, ValuePlacement
+from partywall.stores.caching.response_cache import CacheRule, KeptAnswer, Place, ResponseCache
+from partywall.stores.walls import ValuePlacement
 
 __all__ = [
     "CacheRule",

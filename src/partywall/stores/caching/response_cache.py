@@ -19,19 +19,19 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from partywall.errors import BrokenSeal, ConfigError, KeyUnavailable, PartywallError, SealBroken, StoreUnavailable
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
-from partywall.stores.backends.values import ValueBackend, ValuePartition
+from partywall.stores.backends.values import ValuePartition
 from partywall.stores.caching.guards import alike, difference
-from partywall.stores.caching.question import Names, Question, names_of
+from partywall.stores.caching.question import Groups, Names, Question, names_of
 from partywall.stores.documents.embedding import Embedder, EmbedderOf, checked
 from partywall.stores.fields import Clock
 from partywall.stores.records import Home, decode, encode
-from partywall.stores.walls import Cryptography, Verification, authorise
+from partywall.stores.walls import Cryptography, ValuePlacement, Verification, authorise
 from partywall.tenancy import TenantScope
 
 if TYPE_CHECKING:
     from partywall.stores.documents.embedding import Vectors
 
-__all__ = ["CacheRule", "KeptAnswer", "Place", "ResponseCache", "ValuePlacement"]
+__all__ = ["CacheRule", "KeptAnswer", "Place", "ResponseCache"]
 
 _ANSWER: Final = "answer"
 _HINT: Final = "hint"
@@ -76,18 +76,6 @@ class Place:
     vector: Vectors | None = None
 
 
-class ValuePlacement:
-    """The first wall: the engine reaches one tenant's values."""
-
-    def __init__(self, backend: ValueBackend, store: str) -> None:
-        self._backend = backend
-        self._store = store
-
-    def partition(self, scope: TenantScope) -> ValuePartition:
-        """The values of the scope's tenant."""
-        return self._backend.partition(authorise(scope).tenant, self._store)
-
-
 class ResponseCache:
     """Every tenant's answers. Each call raises StoreUnavailable or KeyUnavailable when they can't be had now."""
 
@@ -105,6 +93,7 @@ class ResponseCache:
         self._on_alarm = on_alarm
         self._clock = clock
         self._embedder_of: EmbedderOf | None = None
+        self._groups = Groups()
 
     def embed_with(self, embedder_of: EmbedderOf) -> None:
         """Compare words with these models. Before that, only equals match."""
@@ -120,7 +109,7 @@ class ResponseCache:
             except ConfigError as error:
                 raise StoreUnavailable(f"nothing compares words: {error}") from error
         model = None if embedder is None else f"{embedder.name}/{embedder.dimensions}"
-        names = await names_of(self._cryptography, authorise(scope), question, model)
+        names = await names_of(self._cryptography, authorise(scope), question, model, self._groups)
         return Place(names, question.words, embedder)
 
     async def find(
