@@ -103,7 +103,15 @@ class _Stream:
     """One stream on its way out."""
 
     __slots__ = (
-        *("_decision", "_exchange", "_held", "_hide_usage", "_scan", "_shown", "_terminal", "_turn", "_usage"),
+        "_decision",
+        "_exchange",
+        "_held",
+        "_hide_usage",
+        "_scan",
+        "_shown",
+        "_terminal",
+        "_turn",
+        "_usage",
         "_watch",
         "_wire",
     )
@@ -123,8 +131,8 @@ class _Stream:
         self._decision = decision
         self._hide_usage = hide_usage
         self._turn = turn
-        self._shown = exchange.cache_usage()
         self._scan = scan
+        self._shown = exchange.cache_usage()
         self._watch = wire.watch() if decision.answer_tools is not None else None
         self._held: list[bytes] = []
         self._usage: Usage | None = None
