@@ -1,4 +1,4 @@
-"""What a target makes of its own credential, and when it makes it anew."""
+"""What a target makes of its own credential, when it makes it anew, and what it lets clients know of its caches."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from partywall.config.providers import Target
+from partywall.config.providers import CacheUsage, Target
 from partywall.config.secret_refs import SecretResolver
-from partywall.errors import CredentialUnavailable
+from partywall.errors import ConfigError, CredentialUnavailable
+from partywall.upstream.api import Api
 from partywall.upstream.targets import Upstream, compile_targets
 
 BY_VARIABLE = {"secret_key_ref": {"env": "ALPHAS_KEY"}}
@@ -54,3 +55,27 @@ def test_a_target_shows_its_credential_to_nobody(monkeypatch: pytest.MonkeyPatch
     upstream = compiled(**BY_VARIABLE)
     made = upstream.credential_headers(SecretResolver())
     assert "sk-1" not in repr(upstream) + repr(made)
+
+
+# -- What clients are told of caches ---
+
+
+def _told(**members: Any) -> Any:
+    target = Target.model_validate({"id": "t", "base_url": "http://engine.example:8000", **members})
+    return compile_targets({"t": target})["t"].cache_usage
+
+
+def test_nothing_is_told_of_caches_unless_the_document_says_so() -> None:
+    assert set(_told(provider="vllm").values()) == {CacheUsage.STRIP}
+    assert set(_told(provider="openai", cache_usage="bucket").values()) == {CacheUsage.BUCKET}
+
+
+def test_all_is_told_only_where_no_other_tenant_can_have_filled_the_cache() -> None:
+    """vLLM's Messages took the salt in no version before 2026, so what it tells may be of anybody's prefix."""
+    told = _told(provider="vllm", cache_usage="pass")
+    assert told[Api.CHAT] is CacheUsage.PASS
+    assert told[Api.MESSAGES] is CacheUsage.STRIP
+    assert set(_told(provider="openai", cache_usage="pass", tenants=["alpha"]).values()) == {CacheUsage.PASS}
+    for tenants in (None, ["alpha", "beta"]):
+        with pytest.raises(ConfigError, match="tell tenants of each other's cache"):
+            _told(provider="openai", cache_usage="pass", tenants=tenants)
