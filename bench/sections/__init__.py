@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from bench.report import Report
-from bench.sections import cache, detection, gateways, keys, memory, retrieval
+from bench.sections import cache, detection, gateways, keys, memory, prefix, retrieval
 from bench.session import Session
 
 __all__ = ["SECTIONS"]
@@ -17,5 +17,6 @@ SECTIONS: dict[str, Callable[[Session], Report]] = {
     "neighbours": retrieval.run_neighbours,
     "tenants": retrieval.run_tenants,
     "detection": detection.run,
+    "prefix": prefix.run,
 }
 """By the name that `python -m bench NAME` and the document's markers use, in the order they run."""

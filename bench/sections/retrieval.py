@@ -16,7 +16,11 @@ from bench.session import Session
 __all__ = ["run_neighbours", "run_retrieval", "run_tenants"]
 
 _AIM = 1.5
-_METHOD = "Calls alternate in one process. The question's vector is drawn, not embedded, on both sides."
+_METHOD = (
+    "Calls alternate in one process on one core, with one BLAS thread. Both draw the question's vector instead of "
+    "embedding it, scan all vectors, and read the five texts from SQLite on disk: ours sealed, and with the "
+    "collection's head, on a thread that the event loop waits for; the bare engine in the clear, in place."
+)
 _CALLERS = (
     "Ten tenants ask, spread over all, after a thousand (at smaller numbers, all) have searched for the first time and "
     "left their indexes open."

@@ -39,6 +39,7 @@ __all__ = [
     "QuotaExceeded",
     "RegionDenied",
     "RequestTimedOut",
+    "ScannerUnavailable",
     "ScopeMissing",
     "SealBroken",
     "StoreUnavailable",
@@ -323,6 +324,14 @@ class StoreUnavailable(PartywallError):
     code = "store_unavailable"
     status = 503
     public_message = "What is stored for this organisation cannot be reached right now."
+
+
+class ScannerUnavailable(PartywallError):
+    """What must be looked into can't be: the scanner failed."""
+
+    code = "scanner_unavailable"
+    status = 503
+    public_message = "The content could not be checked, so it was not passed on."
 
 
 class IdentityUnavailable(PartywallError):

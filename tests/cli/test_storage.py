@@ -174,6 +174,12 @@ FAULTY = {
     "an address of SQLite": ({"dsn_ref": {"env": "X"}}, "has no server"),
     "an owner of SQLite": ({"owner_dsn_ref": {"env": "X"}}, "has no server"),
     "vectors of SQLite": ({"vectors": "pgvector"}, "is of PostgreSQL"),
+    "an engine without an address": ({"vectors": "chroma"}, "needs its address"),
+    "an address without an engine": ({"vectors_url_ref": {"env": "X"}}, "has no server of its own"),
+    "an engine's address in a vault": (
+        {"vectors": "qdrant", "vectors_url_ref": {"vault": "secret/x#y"}},
+        "read from `env` or `file` only",
+    ),
     "one for both": (
         {"backend": "postgres", "dsn_ref": {"env": "X"}, "owner_dsn_ref": {"env": "X"}},
         "must not own the tables",

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from tests.keys.rings import ALPHA, BETA, Hands, ring_in, scope_of
+from tests.keys.rings import ALPHA, BETA, Hands, keys_dir, ring_in, scope_of
 
 from partywall.errors import BrokenSeal, KeyDestroyed, KeyUnavailable, KeyVersionRefused, SealBroken
-from partywall.keys import KeyAlarm, KeyAlarmKind, KeyRing, Store, StoreKeys
+from partywall.keys import KeyAlarm, KeyAlarmKind, KeyRing, Operation, Store, StoreKeys, read_uses
 from partywall.keys.envelope import read_header
 from partywall.tenancy import TenantScope
 
@@ -156,6 +156,30 @@ def test_equal_values_are_equal_for_one_tenant_store_and_purpose(tmp_path: Path)
             await ring.life.destroy(ALPHA, who="test")
             with pytest.raises(KeyDestroyed):
                 await ring.store(Store.MEMORY).index(A, "email", b"a@example.org")
+
+    asyncio.run(main())
+
+
+def test_hashed_together_is_hashed_one_by_one_and_counted_so(tmp_path: Path) -> None:
+    """Also where the key may be used less often than there are values: it is unwrapped anew between them."""
+
+    async def main() -> None:
+        values = [b"%d" % number for number in range(7)]
+        async with ring_in(tmp_path) as ring:
+            memory = ring.store(Store.MEMORY)
+            alone = {scope: [await memory.index(scope, "email", value) for value in values] for scope in (A, B)}
+        async with ring_in(tmp_path, service="other", hold_uses=3) as ring:
+            memory = ring.store(Store.MEMORY)
+            for scope in (A, B):
+                assert await memory.index_many(scope, "email", values) == alone[scope]
+                assert await memory.index_many(scope, "email", []) == []
+            with pytest.raises(TypeError, match="TenantScope"):
+                memory.index_many("alpha", "email", values)  # type: ignore[arg-type,unused-coroutine]  # what is refused
+        assert set(alone[A]).isdisjoint(alone[B])
+        for tenant in (ALPHA, BETA):
+            uses = [each for each in read_uses(keys_dir(tmp_path), tenant).uses if each.service == "other"]
+            assert sum(each.count for each in uses if each.operation is Operation.INDEX) == len(values)
+            assert sum(each.count for each in uses if each.operation is Operation.UNWRAP) == 3
 
     asyncio.run(main())
 

@@ -194,7 +194,8 @@ def test_paths_that_requests_have(path: str) -> None:
         ("rbac, {rbac: {stage: pre-request}}", set()),
         ("rbac, {data-routing-policy: {stage: pre-request}}", set()),
         ("rbac, {data-routing-policy: {stage: pre-response}}", {"policy-at-idle-stage"}),
-        ("rbac, {pii-detector: {stage: pre-request}}", set()),
+        ("rbac, {pii-detector: {stage: pre-request}}", {"answers-unchecked"}),
+        ("rbac, pii-detector, {pii-detector: {stage: pre-request}}", set()),
     ],
 )
 def test_stages(entries: str, rules: set[str]) -> None:

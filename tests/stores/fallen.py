@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import chain, combinations
 from typing import Final
 
+from tests.stores.engines import Beside
 from tests.stores.houses import ALPHA, BETA, House, WallsOf, scope_of
 from tests.stores.memory_backend import MemoryPartition
 
@@ -31,6 +32,7 @@ from partywall.stores.backends.postgres.partition import PostgresPartition
 from partywall.stores.backends.postgres.places import Place
 from partywall.stores.backends.postgres.statements import quoted
 from partywall.stores.backends.sqlite import SqlitePartition
+from partywall.stores.backends.vectors.beside import BesidePartition
 from partywall.stores.records import Home
 from partywall.stores.walls import Cryptography, Placement, Verification, Walls, authorise
 from partywall.tenancy import TenantScope
@@ -109,6 +111,8 @@ async def _every_row(partition: Partition) -> list[Row]:
     """All rows of a partition, groups and all. The engine could do this; the interface can't."""
     if isinstance(partition, MemoryPartition):
         return list(partition.rows.values())
+    if isinstance(partition, BesidePartition):
+        return await _every_row(partition._rows)
     if isinstance(partition, PostgresPartition):
         return [*(await partition.scan(limit=LONGEST_PAGE)).rows]
     assert isinstance(partition, SqlitePartition)
@@ -122,6 +126,9 @@ async def _every_index(partition: Partition) -> list[bytes]:
     """All indexes of a partition, likewise."""
     if isinstance(partition, MemoryPartition):
         return list(dict.fromkeys(index for index, _, _ in partition.vectors))
+    if isinstance(partition, BesidePartition):
+        assert isinstance(partition._backend, Beside)
+        return list(partition._backend.indexes.get(partition._tenant, {}))
     assert isinstance(partition, PostgresPartition)
     statement = "SELECT DISTINCT idx FROM {}.vectors WHERE tenant = $1 AND store = $2 ORDER BY idx"
 

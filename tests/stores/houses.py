@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.keys.rings import ring_in
+from tests.stores.engines import ENGINES, beside_in
 from tests.stores.memory_backend import MemoryBackend
 from tests.stores.places import POSTGRES, settings_in
 
@@ -27,6 +28,9 @@ ALPHA: Final = TenantId("alpha")
 BETA: Final = TenantId("beta")
 NOW: Final = 1_800_000_000.0
 BACKENDS: Final = ("sqlite", "memory", *POSTGRES)
+
+_DIMENSIONS: Final = 256
+"""Of what `Documents` embeds with."""
 
 WallsOf = Callable[["House", Store], Walls]
 
@@ -63,8 +67,10 @@ class House:
         return Walls(Placement(self.backend, store.value), Cryptography(keys), Verification(), self.alarms.append)
 
 
-def backend_in(folder: Path, kind: str, *, max_open_files: int = 64) -> Backend:
-    """An empty backend, or the one whose files are there."""
+def backend_in(folder: Path, kind: str, *, max_open_files: int = 64, dimensions: int = 2) -> Backend:
+    """An empty backend, or the one whose files are there. `dimensions` are for an engine that knows one kind only."""
+    if kind in ENGINES:
+        return beside_in(folder, kind, dimensions)
     if kind == "memory":
         return MemoryBackend()
     if kind in POSTGRES:
@@ -81,7 +87,7 @@ async def house_in(
 ) -> AsyncIterator[House]:
     """Stores below `folder`, with the shipped walls or with others."""
     async with ring_in(folder) as ring:
-        house = House(backend_in(folder, kind), ring)
+        house = House(backend_in(folder, kind, dimensions=_DIMENSIONS), ring)
         house.stores = Stores(lambda store: (walls_of or House.walls)(house, store), house.clock, retrieval)
         try:
             yield house

@@ -13,10 +13,27 @@ from tests.keys.rings import REPOSITORY
 from tests.stores.houses import ALPHA, house_in, scope_of
 from tests.stores.places import POSTGRES, settings_in
 
+# The other two placements have the same statements; what differs is where they are sent.
+CASES = [(kind, seconds) for kind in ("sqlite", "postgres") for seconds in (0.05, 0.31, 0.77)]
+CASES += [("postgres-schemas", 0.31), ("postgres-databases", 0.31)]
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
-@pytest.mark.parametrize("seconds", [0.05, 0.31, 0.77])
+
+@pytest.mark.parametrize(("kind", "seconds"), CASES)
 def test_kill_9_loses_no_acknowledged_record(tmp_path: Path, kind: str, seconds: float) -> None:
+    lose_none(tmp_path, kind, seconds)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", POSTGRES)
+def test_soak(tmp_path: Path, kind: str) -> None:
+    for number in range(20):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        lose_none(folder, kind, 0.05 * (1 + number))
+
+
+def lose_none(tmp_path: Path, kind: str, seconds: float) -> None:
+    """Kill a writer so long after its first word, and look for everything that it said was kept."""
     if kind in POSTGRES:
         settings_in(tmp_path, kind)  # this process's server, and not one of the writer's
     with subprocess.Popen(

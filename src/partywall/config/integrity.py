@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from partywall.config.document import Document
+from partywall.config.platform import Storage
 
 __all__ = ["Fault", "faults"]
 
@@ -104,6 +105,7 @@ def _shared_keys(document: Document) -> Iterator[Fault]:
 
 def _storage(document: Document) -> Iterator[Fault]:
     storage = document.storage
+    yield from _engine(storage)
     if storage.backend == "postgres":
         if storage.dsn_ref is None:
             message = "`postgres` needs the connection string of the serving role in `dsn_ref`"
@@ -112,13 +114,23 @@ def _storage(document: Document) -> Iterator[Fault]:
             message = "the same as `dsn_ref`; who serves must not own the tables"
             yield Fault("storage-address", ("storage", "owner_dsn_ref"), message)
         return
-    if storage.vectors != "memory":
+    if storage.vectors == "pgvector":
         message = f"`{storage.vectors}` is of PostgreSQL; say `backend: postgres` as well, or `memory`"
         yield Fault("storage-address", ("storage", "vectors"), message)
     for key in ("dsn_ref", "owner_dsn_ref"):
         if getattr(storage, key) is not None:
             message = f"`{storage.backend}` has no server; say `backend: postgres`, or leave it out"
             yield Fault("storage-address", ("storage", key), message)
+
+
+def _engine(storage: Storage) -> Iterator[Fault]:
+    is_outside = storage.vectors not in {"memory", "pgvector"}
+    if is_outside and storage.vectors_url_ref is None:
+        message = f"`{storage.vectors}` needs its address in `vectors_url_ref`"
+        yield Fault("storage-address", ("storage", "vectors"), message)
+    if not is_outside and storage.vectors_url_ref is not None:
+        message = f"`{storage.vectors}` has no server of its own; name an engine in `vectors`, or leave it out"
+        yield Fault("storage-address", ("storage", "vectors_url_ref"), message)
 
 
 def _cache(document: Document) -> Iterator[Fault]:

@@ -91,10 +91,16 @@ class Storage(Section):
     max_connections: int = Field(
         default=16, ge=1, le=1000, description="Connections to PostgreSQL at most, for each process."
     )
-    vectors: Literal["memory", "pgvector"] = Field(
+    vectors: Literal["memory", "pgvector", "chroma", "qdrant", "weaviate", "pinecone"] = Field(
         default="memory",
         description="Where vectors of documents are compared: sealed at rest and scanned in our memory; or in the "
-        "tenant's place on PostgreSQL, in the clear. A collection stays where its first document came to.",
+        "tenant's place on PostgreSQL, in the clear; or in an engine outside, likewise, while records stay where "
+        "`backend` says. A collection stays where its first document came to.",
+    )
+    vectors_url_ref: SecretKeyRef | None = Field(
+        default=None,
+        description="Where the engine's address is kept, with its key: `https://:KEY@host:port`. Without TLS, it must "
+        "be on this machine.",
     )
     cache: Literal["embedded", "valkey"] = Field(
         default="embedded", description="Where caches, sessions and counters are."

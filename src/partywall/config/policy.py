@@ -75,7 +75,7 @@ class Redaction(Section):
     marker_format: Literal["label", "asterisks", "partial", "hash"] = Field(
         default="label", description="The marker's form."
     )
-    include_metadata: bool = Field(default=True, description="Tell kind and place in the decision, never the value.")
+    include_metadata: bool = Field(default=True, description="Tell kinds and counts in the decision, never a value.")
     preserve_length: bool = Field(default=False, description="The marker is as long as what it replaces.")
     custom_markers: dict[str, str] = Field(default={}, description="Marker per kind.")
 

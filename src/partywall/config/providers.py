@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 from partywall.config.base import Name, Seconds, Section, TenantIdText
 from partywall.config.vendors import parse_provider
 
-__all__ = ["DataPolicy", "Fallback", "FallbackTrigger", "Providers", "Routing", "SecretKeyRef", "Target"]
+__all__ = ["CacheUsage", "DataPolicy", "Fallback", "FallbackTrigger", "Providers", "Routing", "SecretKeyRef", "Target"]
 
 EnvName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 
@@ -38,6 +38,14 @@ class DataPolicy(Section):
     zero_data_retention: bool = Field(default=False, description="The vendor keeps nothing.")
     training_opt_out: bool = Field(default=False, description="The vendor doesn't train on it.")
     retention_days: int | None = Field(default=None, ge=0, description="Days that the vendor keeps it; 0 is none.")
+
+
+class CacheUsage(StrEnum):
+    """What clients are told about an upstream's caches."""
+
+    STRIP = "strip"
+    BUCKET = "bucket"
+    PASS = "pass"  # noqa: S105  # a word of the document, not a password
 
 
 class Target(Section):
@@ -70,6 +78,17 @@ class Target(Section):
     )
     allow_private_network: bool = Field(
         default=False, description="Let the host name in `base_url` resolve to a private address."
+    )
+    slots: tuple[Annotated[int, Field(ge=0, le=4095)], ...] | None = Field(
+        default=None,
+        min_length=2,
+        description="llama.cpp: slots of its server that are this one process's alone. Each is lent to one tenant at a "
+        "time; the last serves whoever has none. Without it no prompt is reused.",
+    )
+    cache_usage: CacheUsage = Field(
+        default=CacheUsage.STRIP,
+        description="What answers tell about cached tokens: nothing (`strip`), full thousands (`bucket`), or all "
+        "(`pass`; only where the cache is known to be the tenant's own).",
     )
     timeout_seconds: Seconds | None = Field(
         default=None, description="Until the answer's first byte; overrides `server`."

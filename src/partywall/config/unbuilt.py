@@ -11,12 +11,16 @@ from typing import Final, NamedTuple
 
 from partywall.config.document import Document
 from partywall.config.kinds import PolicyKind
-from partywall.config.routing import ChainEntry
+from partywall.config.routing import ChainEntry, Stage
 
 __all__ = ["BUILT_KINDS", "Unbuilt", "unbuilt"]
 
-BUILT_KINDS: Final = frozenset({PolicyKind.RBAC, PolicyKind.AUDIT_LOGGER, PolicyKind.DATA_ROUTING_POLICY})
+BUILT_KINDS: Final = frozenset(
+    {PolicyKind.RBAC, PolicyKind.AUDIT_LOGGER, PolicyKind.DATA_ROUTING_POLICY, PolicyKind.PII_DETECTOR}
+)
 """The policy kinds that run. A chain that names another can't be honoured."""
+
+_LATE: Final = (Stage.POST_REQUEST, Stage.POST_RESPONSE)
 
 Path = tuple[str | int, ...]
 
@@ -54,6 +58,9 @@ def _kinds(path: Path, chain: tuple[ChainEntry, ...]) -> Iterator[Unbuilt]:
             yield Unbuilt(
                 (*path, index), f"the policy `{entry.kind}` is not built yet; nothing would check what it promises"
             )
+        elif entry.kind is PolicyKind.PII_DETECTOR and entry.stage in _LATE:
+            message = f"`{entry.kind}` looks at `pre-request` and `pre-response`; at `{entry.stage}` it is too late"
+            yield Unbuilt((*path, index, "stage"), message)
 
 
 def _rbac(document: Document) -> Iterator[Unbuilt]:
@@ -132,7 +139,7 @@ def _fixed(document: Document) -> Iterator[Unbuilt]:
     if isolation is not None and not isolation.system_prompt.tenant_cannot_override_base:
         path: Path = ("multi_tenant", "conversation_isolation", "system_prompt", "tenant_cannot_override_base")
         yield Unbuilt(path, "the platform's prompt comes first; that can't be switched off")
-    for key in ("dsn_ref", "owner_dsn_ref", "cache_url_ref", "cache_owner_url_ref"):
+    for key in ("dsn_ref", "owner_dsn_ref", "vectors_url_ref", "cache_url_ref", "cache_owner_url_ref"):
         ref = getattr(document.storage, key)
         if ref is not None and (ref.vault is not None or ref.store is not None):
             yield Unbuilt(("storage", key), "secrets are read from `env` or `file` only, so far")

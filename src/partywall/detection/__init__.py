@@ -4,8 +4,9 @@ Promises: pure functions over texts. Nothing here reads a file, a socket, a cloc
 store or a gateway, or keeps a text longer than its object lives. What is random or secret is passed in. Whole texts and
 streams come to the same findings, however the stream is cut, and no character of a finding is released by a stream.
 
-Doesn't promise: to act. Whether a finding is redacted, refused or reported is its caller's to decide and do. **Nothing
-calls this room yet**: the gateway does so in a later version, and until then refuses documents that ask for it.
+Doesn't promise: to act. Whether a finding is redacted, refused or reported is its caller's to decide and do. The
+gateway calls `pii`; **nothing calls `fingerprints`, `canaries` and `leaks` yet**, and documents that ask for those are
+refused until then.
 
 Rooms: `pii` finds, redacts and restores · `fingerprints` know the passages that tenants own · `canaries` know what was
 planted · `leaks` looks for both in one pass.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+from partywall.config.providers import CacheUsage
 from partywall.errors import PartywallError, UpstreamUnavailable
 from partywall.gateway.http import Request, Responder
 from partywall.gateway.serving import Serving
@@ -57,6 +58,11 @@ class Exchange:
         """Before anything of an answer leaves: the tenant may have been suspended since. Raises as `identified`."""
         if self.scope is not None:
             self.serving.standing.require_active(self.scope.tenant)
+
+    def cache_usage(self) -> CacheUsage:
+        """What the client may be told about the caches of the upstream that answers."""
+        upstream = self.serving.upstreams.get(self.record.upstream or "")
+        return CacheUsage.STRIP if upstream is None or self.api is None else upstream.cache_usage[self.api]
 
     def refused(self, error: PartywallError) -> None:
         """The request ends in a refusal."""

@@ -22,6 +22,7 @@ from partywall.errors import BadRequest, CredentialUnavailable, UpstreamRejected
 from partywall.gateway.answer import Answer, LocalAnswer
 from partywall.gateway.exchange import Exchange
 from partywall.gateway.http import Header
+from partywall.gateway.slots import PinnedAnswer, Slots
 from partywall.gateway.wire import Api
 from partywall.policy import TargetRule
 from partywall.tenancy import TenantScope
@@ -62,6 +63,7 @@ class Forwarder:
     def __init__(self, pool: UpstreamPool, secrets: SecretResolver) -> None:
         self._pool = pool
         self._secrets = secrets
+        self._slots = Slots(pool, secrets)
 
     async def send(
         self,
@@ -93,10 +95,7 @@ class Forwarder:
                 copy = body.copy()
                 copy["model"] = rule.model_for(str(body["model"]))
                 upstream.provider.salt(api, copy, salts)
-                asked, carriers = self._ask(scope, exchange, api, copy, upstream)
-                answer = await asked
-                if answer.status != 200:
-                    await _failed(answer, upstream, carriers)
+                answer = await self._answer(scope, exchange, api, copy, upstream)
             except CredentialUnavailable:
                 raise
             except UpstreamRejected:
@@ -104,6 +103,8 @@ class Forwarder:
                 raise
             except UpstreamUnavailable as error:
                 failure = _as_failed(error)
+                if upstream.slots:
+                    self._slots.failed(upstream)
                 # A 429 is about rate, not about the target's health; it opens no circuit.
                 if failure.trigger is not FallbackTrigger.RATE_LIMIT and not _is_our_shortage(error):
                     breaker.failed()
@@ -112,6 +113,24 @@ class Forwarder:
                     breaker.succeeded()
                 return answer, upstream.id
         raise failure or UpstreamUnavailable("no target speaks this API", status=502)
+
+    async def _answer(
+        self, scope: TenantScope, exchange: Exchange, api: Api, body: dict[str, object], upstream: Upstream
+    ) -> Answer:
+        """One target's answer. Raises when it is none."""
+        lease = await self._slots.lease(scope, api, body, upstream) if upstream.slots else None
+        try:
+            asked, carriers = self._ask(scope, exchange, api, body, upstream)
+            answer = await asked
+            if lease is not None:
+                answer = PinnedAnswer(answer, lease)
+            if answer.status != 200:
+                await _failed(answer, upstream, carriers)
+        except BaseException:
+            if lease is not None:
+                lease.lost()  # nothing, if the answer has ended it
+            raise
+        return answer
 
     def _ask(
         self, scope: TenantScope, exchange: Exchange, api: Api, body: dict[str, object], upstream: Upstream
@@ -236,6 +255,6 @@ def pairs(
     found = []
     for rule in rules:
         upstream = upstreams[rule.id]
-        if api in upstream.provider.apis:
+        if api in upstream.paths:
             found.append((rule, upstream))
     return found

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from partywall.config.routing import Stage
 from partywall.errors import MethodNotAllowed, ModelDenied, NotFound, PartywallError, TrailUnavailable
-from partywall.gateway.caching import recall
-from partywall.gateway.context.asked import FILE_SEARCH
+from partywall.gateway.answer import Answer
+from partywall.gateway.caching import Recall, recall
+from partywall.gateway.context.asked import FILE_SEARCH, Asked
 from partywall.gateway.context.composing import compose
 from partywall.gateway.context.instructions import instruct
 from partywall.gateway.context.turn import InstructedTurn, Turn
@@ -28,13 +30,15 @@ from partywall.gateway.http import ClientGone, header_lines
 from partywall.gateway.inspect import inspect_body, inspect_query, tenant_hints
 from partywall.gateway.models import model_answer
 from partywall.gateway.relay import relay, tenant_lines
-from partywall.gateway.wire import WIRES, Api
+from partywall.gateway.scanning import scan_request
+from partywall.gateway.wire import WIRES, Api, JsonObject, Wire
 from partywall.gateway.wire.streaming import ask_for_usage
 from partywall.platform import Platform
-from partywall.policy import Facts, RouteRule, decide, require
+from partywall.policy import Decision, Facts, RouteRule, TargetRule, decide, require
 from partywall.tenancy import TenantId, TenantScope
 from partywall.trail import Verdict
 from partywall.upstream.providers import Salts
+from partywall.upstream.targets import Upstream
 
 __all__ = ["Pipeline"]
 
@@ -121,20 +125,14 @@ class Pipeline:
         if not targets:
             raise ModelDenied(f"no target for the model speaks `{api}`")
         record.upstream = targets[0][1].id
-        # 5. The context: what its tenant stored and the request goes on with, and the instructions that come first.
+        # 5. The context; and a scan of all that will leave, where the chain says so, which goes on with the answer.
         turn: Turn | None = None
-        if asked is not None:
-            exchange.request.watch()
-            limit = server.max_body_bytes
-            turn = await compose(scope, stores, wire, body, asked, decision, limit_bytes=limit)
-            exchange.request.unwatch()
-            record.policies = decision.results
-        if (instructions := serving.snapshot.instructions) is not None:
-            if turn is None and api is Api.RESPONSES:
-                turn = InstructedTurn(body.get("instructions"))
-            prompts = self._platform.system_prompts if instructions.per_tenant else None
-            await instruct(scope, instructions, prompts, wire, body, decision)
-            record.policies = decision.results
+        if asked is not None or serving.snapshot.instructions is not None:
+            turn = await self._compose(exchange, scope, wire, body, asked, decision)
+        scan = None
+        if (scanned := serving.snapshot.scanned) is not None:
+            size = len(raw) if asked is None else server.max_body_bytes
+            scan = await scan_request(exchange, scope, scanned, self._platform.salter, api, body, size=size)
         # 6. No trail, no data: the decision is on disk before anything leaves for an upstream.
         await self._platform.trail.admit(record)
         # 7. What this tenant was answered before, if it has that kept; or the upstream, with its own credential and
@@ -142,15 +140,10 @@ class Pipeline:
         exchange.request.watch()
         hide_usage = ask_for_usage(api, body)
         recalled = await recall(scope, exchange, stores, wire, body, asked, decision, targets)
-        answer = None if recalled is None else recalled.answer
-        if answer is None:
-            salts = self._made_salts.get(scope.tenant) or self._salts(scope.tenant)
-            answer, record.upstream = await self._forwarder.send(scope, exchange, api, body, salts, targets)
-            if recalled is not None:
-                answer = recalled.of_upstream(answer, first=record.upstream == targets[0][1].id)
+        answer = await self._ask(exchange, scope, api, body, targets, recalled)
         # 8. The answer, checked on its way out, and kept before its end if it is to be kept.
         try:
-            usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage, turn=turn)
+            usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage, turn=turn, scan=scan)
         finally:
             answer.abort()
         if recalled is not None:
@@ -159,6 +152,48 @@ class Pipeline:
         # 9. The record says how it ended.
         exchange.finish(200, "completed", usage)
         self._complete(exchange)
+
+    async def _compose(
+        self,
+        exchange: Exchange,
+        scope: TenantScope,
+        wire: Wire,
+        body: JsonObject,
+        asked: Asked | None,
+        decision: Decision,
+    ) -> Turn | None:
+        """What its tenant stored and the request goes on with, and the instructions that come first."""
+        snapshot = exchange.serving.snapshot
+        turn: Turn | None = None
+        if asked is not None:
+            exchange.request.watch()
+            stores, limit = self._platform.stores_or_none, snapshot.server.max_body_bytes
+            turn = await compose(scope, stores, wire, body, asked, decision, limit_bytes=limit)
+            exchange.request.unwatch()
+        if (instructions := snapshot.instructions) is not None:
+            if turn is None and wire.api is Api.RESPONSES:
+                turn = InstructedTurn(body.get("instructions"))
+            prompts = self._platform.system_prompts if instructions.per_tenant else None
+            await instruct(scope, instructions, prompts, wire, body, decision)
+        exchange.record.policies = decision.results
+        return turn
+
+    async def _ask(
+        self,
+        exchange: Exchange,
+        scope: TenantScope,
+        api: Api,
+        body: JsonObject,
+        targets: Sequence[tuple[TargetRule, Upstream]],
+        recalled: Recall | None,
+    ) -> Answer:
+        """The answer that was kept, or an upstream's."""
+        if recalled is not None and recalled.answer is not None:
+            return recalled.answer
+        salts = self._made_salts.get(scope.tenant) or self._salts(scope.tenant)
+        answer, used = await self._forwarder.send(scope, exchange, api, body, salts, targets)
+        exchange.record.upstream = used
+        return answer if recalled is None else recalled.of_upstream(answer, first=used == targets[0][1].id)
 
     def _salts(self, tenant: TenantId) -> Salts:
         made = self._platform.salter.salts_of(tenant)

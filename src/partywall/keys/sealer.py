@@ -101,7 +101,11 @@ class Sealer:
                     raise
         return await self._open_in_another_epoch(tenant, requestor, purpose, record_id, sealed)
 
-    async def index(self, tenant: TenantId, requestor: str, purpose: str, values: Sequence[bytes]) -> list[bytes]:
+    async def index(self, tenant: TenantId, requestor: str, purpose: str, value: bytes) -> bytes:
+        """Hash for equality. Raises as `index_many` does."""
+        return (await self.index_many(tenant, requestor, purpose, [value]))[0]
+
+    async def index_many(self, tenant: TenantId, requestor: str, purpose: str, values: Sequence[bytes]) -> list[bytes]:
         """Hash for equality, each of these; each is a use.
 
         Raises:

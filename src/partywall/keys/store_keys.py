@@ -58,7 +58,7 @@ class StoreKeys:
             raise _not_a_scope(scope)
         return self._open(scope.tenant, scope.credential_id, purpose, record_id, sealed)
 
-    async def index(self, scope: TenantScope, purpose: str, value: bytes) -> bytes:
+    def index(self, scope: TenantScope, purpose: str, value: bytes) -> Work[bytes]:
         """32 bytes that are equal for equal values of one tenant, store and purpose, and say nothing to anybody else.
 
         For look-ups by equality among sealed records. They come from the first version of the tenant's key, so that a
@@ -67,13 +67,15 @@ class StoreKeys:
         Raises:
             KeyUnavailable, SealBroken: see `seal`.
         """
-        return (await self.index_many(scope, purpose, [value]))[0]
+        if type(scope) is not TenantScope:
+            raise _not_a_scope(scope)
+        return self._sealer.index(scope.tenant, scope.credential_id, purpose, value)
 
     def index_many(self, scope: TenantScope, purpose: str, values: Sequence[bytes]) -> Work[list[bytes]]:
         """As `index`, for each of these."""
         if type(scope) is not TenantScope:
             raise _not_a_scope(scope)
-        return self._sealer.index(scope.tenant, scope.credential_id, purpose, values)
+        return self._sealer.index_many(scope.tenant, scope.credential_id, purpose, values)
 
     def of(self, scope: TenantScope) -> TenantStoreKeys:
         """This tenant's alone, for a worker that goes through its records."""
@@ -124,9 +126,9 @@ class PlatformKeys:
         """As `StoreKeys.open`."""
         return self._sealer.open(PLATFORM, self._requestor, purpose, record_id, sealed)
 
-    async def index(self, purpose: str, value: bytes) -> bytes:
+    def index(self, purpose: str, value: bytes) -> Work[bytes]:
         """As `StoreKeys.index`."""
-        return (await self._sealer.index(PLATFORM, self._requestor, purpose, [value]))[0]
+        return self._sealer.index(PLATFORM, self._requestor, purpose, value)
 
 
 def _not_a_scope(given: object) -> TypeError:

@@ -122,12 +122,14 @@ class Platform:
                 )
                 seals = keys.records(_TRAIL) if encrypted.seals_records else None
                 server = await asyncio.to_thread(snapshot.stored.serving)
+                engine = await asyncio.to_thread(snapshot.stored.engine)
                 stores = await opened.enter_async_context(
                     open_stores(
                         directory,
                         keys,
                         on_alarm=_log_alarm,
                         postgres=server,
+                        vectors=engine,
                         valkey=await asyncio.to_thread(snapshot.stored.serving_cache, salter),
                         retrieval=snapshot.retrieved.settings,
                         memory=snapshot.cached.memory,

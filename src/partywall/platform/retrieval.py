@@ -44,7 +44,8 @@ class Retrieved:
                 verify_namespace=rag.retrieval_validation.verify_namespace_before_return,
                 alert_threshold=_alert_threshold(document.leakage_detection),
                 limits=limits,
-                vectors_in_partition=document.storage.vectors == "pgvector",
+                vectors_in_partition=document.storage.vectors != "memory",
+                vectors_engine="" if document.storage.vectors in {"memory", "pgvector"} else document.storage.vectors,
             ),
             _model(rag.embedding),
             {

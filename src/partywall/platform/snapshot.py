@@ -23,6 +23,7 @@ from partywall.identity import Authenticator, IdentitySettings, IssuerSettings, 
 from partywall.platform.caching import Cached
 from partywall.platform.encryption import Encrypted
 from partywall.platform.retrieval import Retrieved
+from partywall.platform.scanned import Scanned
 from partywall.platform.storage import Stored
 from partywall.policy import Rules
 from partywall.tenancy import GroupName, TenantId
@@ -71,6 +72,8 @@ class Snapshot:
     """What it says about documents and their retrieval."""
     instructions: Instructions | None
     """System prompts; None when nothing is put before a request."""
+    scanned: Scanned | None
+    """What texts are scanned for; None when no chain asks for it."""
     stored: Stored
     """Where rows lie."""
     cached: Cached
@@ -106,6 +109,7 @@ def compile_snapshot(document: Document, digest: str, source: Path) -> Snapshot:
         encrypted=Encrypted.of(document),
         retrieved=Retrieved.of(document),
         instructions=Instructions.of(document),
+        scanned=Scanned.of(document),
         stored=Stored.of(document),
         cached=Cached.of(document),
         operator_keys=frozenset(parse_key_hash(text) for text in document.server.admin.api_keys),

@@ -23,6 +23,7 @@ from partywall.config.providers import SecretKeyRef
 from partywall.config.secret_refs import SecretRef, SecretResolver
 from partywall.errors import ConfigError
 from partywall.platform.salts import Salter
+from partywall.stores import VectorSettings
 from partywall.stores.provisioning import (
     CacheOwned,
     PostgresSettings,
@@ -76,6 +77,23 @@ class Stored:
             own_strategies=self.own_strategies,
             max_connections=self.section.max_connections,
             vectors=self.keeps_vectors,
+        )
+
+    def engine(self) -> VectorSettings | None:
+        """How the serving process reaches an engine for vectors; None where there is none outside.
+
+        Raises:
+            CredentialUnavailable: its address can't be read.
+        """
+        kind, ref = self.section.vectors, self.section.vectors_url_ref
+        if kind == "memory" or kind == "pgvector" or ref is None:
+            return None
+        secrets, where = SecretResolver(), SecretRef.of(ref)
+        secrets.resolve(where)
+        return VectorSettings(
+            kind=kind,
+            url=lambda: secrets.resolve(where),
+            shares=lambda tenant: self.strategy_of(tenant) is Strategy.NAMESPACE,
         )
 
     def serving_cache(self, salter: Salter) -> ValkeySettings | None:

@@ -20,6 +20,7 @@ DEFAULT_STAGES: Final[Mapping[PolicyKind, frozenset[Stage]]] = {
     PolicyKind.RBAC: frozenset({Stage.PRE_REQUEST, Stage.PRE_RESPONSE}),
     PolicyKind.AUDIT_LOGGER: frozenset({Stage.POST_RESPONSE}),
     PolicyKind.DATA_ROUTING_POLICY: frozenset({Stage.PRE_REQUEST}),
+    PolicyKind.PII_DETECTOR: frozenset({Stage.PRE_REQUEST, Stage.PRE_RESPONSE}),
 }
 """When a kind runs unless its entry says otherwise. A kind that isn't listed runs at every stage."""
 _EVERY_STAGE: Final = frozenset(Stage)

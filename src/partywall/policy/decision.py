@@ -66,6 +66,10 @@ class Decision:
     """Whether some of them may not."""
     answer_tools: ToolTest | None = None
     """Which tools the answer may call; None when tools aren't restricted."""
+    scans_request: bool = False
+    """Whether the request is to be scanned for personal data before it leaves."""
+    scans_answer: bool = False
+    """Whether the answer is."""
 
     def note(self, kind: str, stage: Stage, verdict: Verdict, reason: str) -> None:
         """Add what one policy said."""
@@ -104,6 +108,9 @@ def decide(rules: Rules, scope: TenantScope, route: RouteRule | None, facts: Fac
         facts = replace(facts, model_names=_names(rules, scope, route, facts.model))
     if plan.rbac is not None:
         _rbac(rules, scope, facts, plan.rbac, decision)
+    if plan.pii is not None:
+        decision.scans_request = plan.pii.applies(_PRE_REQUEST, scope.tenant, facts)
+        decision.scans_answer = plan.pii.applies(_PRE_RESPONSE, scope.tenant, facts)
     if decision.refusal is None and facts.model is not None:
         routing = plan.data_routing
         applies = routing is not None and routing.applies(_PRE_REQUEST, scope.tenant, facts)

@@ -46,6 +46,7 @@ class Plan(NamedTuple):
     chain: EffectiveChain
     rbac: EffectivePolicy | None
     data_routing: EffectivePolicy | None
+    pii: EffectivePolicy | None
     looks_at_models: bool
     """Whether a condition in it depends on the model."""
 
@@ -128,7 +129,13 @@ class Rules:
 def _plan(chain: EffectiveChain) -> Plan:
     kinds = {policy.kind: policy for policy in chain}
     looks_at_models = any(policy.looks_at_models for policy in chain)
-    return Plan(chain, kinds.get(PolicyKind.RBAC), kinds.get(PolicyKind.DATA_ROUTING_POLICY), looks_at_models)
+    return Plan(
+        chain,
+        kinds.get(PolicyKind.RBAC),
+        kinds.get(PolicyKind.DATA_ROUTING_POLICY),
+        kinds.get(PolicyKind.PII_DETECTOR),
+        looks_at_models,
+    )
 
 
 def _group(group: Group) -> GroupRule:

@@ -32,7 +32,7 @@ from partywall.stores.fields import Page
 from partywall.stores.graph import Direction, Edge, Graph, Neighbour, Node, Reached
 from partywall.stores.items import Item, Message
 from partywall.stores.memory import Memory, Note
-from partywall.stores.opening import Stores, open_stores
+from partywall.stores.opening import Stores, VectorSettings, open_stores
 from partywall.stores.preferences import Preferences
 from partywall.stores.responses import Responses, StoredResponse
 from partywall.stores.sessions import Session, Sessions
@@ -82,6 +82,7 @@ __all__ = [
     "TraceSession",
     "TraceSessions",
     "Vault",
+    "VectorSettings",
     "Wall",
     "WallAlarm",
     "open_stores",

@@ -23,6 +23,7 @@ from partywall.stores.backends.base import (
     Insert,
     Replace,
     Row,
+    SweptPartition,
     VectorChange,
     VectorPartition,
 )
@@ -275,6 +276,13 @@ class Collection:
             return []
         [name] = await self.group_names(scope, [index])
         return await self._vectors_of(scope).nearest(name, vector, limit=limit, groups=groups)
+
+    async def sweep(self, scope: TenantScope, index: Group, groups: Sequence[bytes]) -> None:
+        """Drop from an index what is left of groups, by their hashed names, of which no record is there."""
+        partition = self._walls.placement.partition(authorise(scope))
+        if isinstance(partition, SweptPartition):
+            [name] = await self.group_names(scope, [index])
+            await partition.sweep(name, groups)
 
     async def group_names(self, scope: TenantScope, groups: Sequence[Group]) -> list[bytes]:
         """What these groups of the scope's tenant are hashed to. It opens nothing."""

@@ -16,6 +16,8 @@ from partywall.stores.backends.base import Backend
 from partywall.stores.backends.memory_values import MemoryBounds, MemoryValues
 from partywall.stores.backends.sqlite import SqliteBackend
 from partywall.stores.backends.values import ValueBackend
+from partywall.stores.backends.vectors.beside import BesideBackend
+from partywall.stores.backends.vectors.opened import VectorSettings, open_engine
 from partywall.stores.caching import ResponseCache
 from partywall.stores.collection import Collection
 from partywall.stores.conversations import Conversations
@@ -41,10 +43,12 @@ from partywall.tenancy import TenantId, TenantScope
 if TYPE_CHECKING:
     from partywall.stores.backends.postgres.backend import PostgresBackend
 
-__all__ = ["Stores", "open_stores"]
+__all__ = ["Stores", "VectorSettings", "open_stores"]
 
 _MARK: Final = "whose database"
 """What the platform's key makes a database's mark of. Another word would make every database another's."""
+_ENGINE_NAMES: Final = "names of a vector engine"
+"""What the platform's key makes tenants' names in an engine of. Another word would lose all of them."""
 _BUILT: Final = (
     Store.CONVERSATIONS,
     Store.DOCUMENTS,
@@ -103,7 +107,7 @@ class Stores:
             clock,
         )
         """Answers that are given again."""
-        books = Books(self._collections[Store.DOCUMENTS], clock, retrieval.limits)
+        books = Books(self._collections[Store.DOCUMENTS], clock, retrieval.limits, retrieval.vectors_engine)
         self.files: Final = Files(books)
         self.documents: Final = Documents(books, self.files, retrieval)
 
@@ -174,6 +178,21 @@ async def _name_of(backend: PostgresBackend, served: Served, keys: KeyRing) -> s
     return found[1]
 
 
+async def _beside(rows: Backend, vectors: VectorSettings, keys: KeyRing) -> Backend:
+    """The same rows, and documents' vectors in an engine that was found fit to have them."""
+    names = keys.platform_store(Store.DOCUMENTS)
+
+    async def secret_of(tenant: TenantId) -> bytes:
+        # By the platform's key, not by the tenant's: when that is gone, what lies there can still be found and deleted.
+        return await names.index(_ENGINE_NAMES, tenant.encode())
+
+    try:
+        return BesideBackend(rows, await open_engine(vectors), secret_of, store=Store.DOCUMENTS.value)
+    except BaseException:
+        await rows.aclose()
+        raise
+
+
 @asynccontextmanager
 async def open_stores(
     data_dir: Path,
@@ -181,6 +200,7 @@ async def open_stores(
     *,
     on_alarm: OnAlarm,
     postgres: PostgresSettings | None = None,
+    vectors: VectorSettings | None = None,
     valkey: ValkeySettings | None = None,
     durable: bool = True,
     clock: Clock = time.time,
@@ -192,12 +212,13 @@ async def open_stores(
 
     With `durable`, what was stored in a file survives a power cut, at the price of a flush for each change. A server
     has its own settings for that. With `valkey`, the cache, sessions and counters are there; without, `memory` bounds
-    what is kept in this process alone. What `looks_only` uses no key and leaves no mark; it is for counting.
+    what is kept in this process alone. What `looks_only` uses no key and leaves no mark; it is for counting rows: an
+    engine outside, in `vectors`, isn't asked for its own.
 
     Raises:
         ConfigError: nothing should be served from that server; its rows are sealed under other keys; the directory was
-            served from elsewhere before; or an extra isn't installed.
-        StoreUnavailable: the server can't be asked.
+            served from elsewhere before; an engine for vectors isn't fit; or an extra isn't installed.
+        StoreUnavailable: the server, or an engine, can't be asked.
         KeyUnavailable, SealBroken: the platform's own key can't be used, by which a database is known.
     """
     served = await asyncio.to_thread(Served, data_dir)
@@ -205,6 +226,8 @@ async def open_stores(
         backend = _files(data_dir, served, durable=durable, looks_only=looks_only)
     else:
         backend = await _server(postgres, served, keys, looks_only=looks_only)
+    if vectors is not None and not looks_only:
+        backend = await _beside(backend, vectors, keys)
 
     def walls_of(store: Store) -> Walls:
         return Walls(Placement(backend, store.value), Cryptography(keys.store(store)), Verification(), on_alarm)

@@ -10,7 +10,7 @@ Doesn't promise: to notice that a whole old row, revision and all, was put back 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final, NamedTuple
 
 from partywall.errors import BrokenSeal, KeyUnavailable, SealBroken
@@ -105,14 +105,14 @@ class Cryptography:
         """Seal a record for its home."""
         return await self._keys.seal(scope, RECORD, place(home.group, home.key), plaintext)
 
-    async def open(self, scope: TenantScope, home: Home, sealed: bytes) -> bytes:
+    def open(self, scope: TenantScope, home: Home, sealed: bytes) -> Awaitable[bytes]:
         """Open a record that lies at `home`.
 
         Raises:
             SealBroken: it was sealed for another place or tenant, or was changed.
             KeyUnavailable: the tenant's key can't be had.
         """
-        return await self._keys.open(scope, RECORD, place(home.group, home.key), sealed)
+        return self._keys.open(scope, RECORD, place(home.group, home.key), sealed)
 
     def is_old(self, scope: TenantScope, sealed: bytes) -> bool:
         """Whether what was just opened was sealed under a version of the key that seals no more."""

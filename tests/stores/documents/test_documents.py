@@ -162,6 +162,26 @@ def test_long_vectors_are_kept_in_more_blocks(tmp_path: Path) -> None:
     in_house(tmp_path, body, "memory", index_bytes=16 * 2**20)
 
 
+def test_what_is_remembered_of_a_document_is_what_its_record_says_now(tmp_path: Path) -> None:
+    """Somebody else, with open collections of their own, changes and deletes what is open here."""
+
+    async def body(house: House) -> None:
+        here, there = house.stores.documents, Stores(house.walls, house.clock).documents
+        made = {s: await here.add(s, name="d", data=b"a piece", metadata={"said": "old"}) for s in (A, B)}
+        old = {"type": "eq", "key": "said", "value": "old"}
+        for scope in (A, B):
+            assert [hit.metadata for hit in await here.search(scope, "piece", filters=old)] == [{"said": "old"}]
+        await there.update(A, made[A].id, metadata={"said": "new"})
+        assert [hit.metadata for hit in await here.search(A, "piece")] == [{"said": "new"}]
+        assert await here.search(A, "piece", filters=old) == ()
+        await there.delete(A, made[A].id)
+        assert await here.search(A, "piece") == ()
+        assert [hit.metadata for hit in await here.search(B, "piece", filters=old)] == [{"said": "old"}]
+        assert house.alarms == []
+
+    in_house(tmp_path, body)
+
+
 def test_without_the_key_the_open_index_is_gone(tmp_path: Path) -> None:
     async def body(house: House) -> None:
         documents = house.stores.documents

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.stores.documents.test_documents import rows, texts
+from tests.stores.engines import ENGINES
 from tests.stores.fallen import ALL_BUT_ALL, EVERYTHING, without
 from tests.stores.houses import ALPHA, BETA, House, WallsOf, house_in, scope_of
 from tests.stores.memory_backend import MemoryPartition
@@ -15,23 +16,34 @@ from tests.stores.uses import USES, renamed
 
 from partywall.errors import StoreUnavailable
 from partywall.stores import Hit, Retrieval, Stores, Wall
-from partywall.stores.backends.base import Near
+from partywall.stores.backends.base import Near, VectorPartition
 from partywall.stores.backends.postgres.partition import PostgresPartition
-from partywall.stores.documents import places
+from partywall.stores.backends.vectors.beside import BesidePartition
 from partywall.tenancy import TenantScope
 
 A, B = scope_of(ALPHA), scope_of(BETA)
 ALPHAS, BETAS = "planted-by-alpha", "planted-by-beta"
 HERE, THERE = Retrieval(), Retrieval(vectors_in_partition=True)
 
-each_engine = pytest.mark.parametrize("kind", ["memory", "postgres"])
+
+def there(kind: str) -> Retrieval:
+    """What puts vectors where a house of that kind has them."""
+    return Retrieval(vectors_in_partition=True, vectors_engine=kind if kind in ENGINES else "")
+
+
+PARTITIONS: dict[str, type[MemoryPartition | PostgresPartition]] = {
+    "memory": MemoryPartition,
+    "postgres": PostgresPartition,
+}
+KINDS = ["memory", "postgres", *ENGINES]
+each_engine = pytest.mark.parametrize("kind", KINDS)
 
 
 def in_house(
     folder: Path, kind: str, body: Callable[[House], Awaitable[None]], walls_of: WallsOf | None = None
 ) -> None:
     async def main() -> None:
-        async with house_in(folder, kind, walls_of, THERE) as house:
+        async with house_in(folder, kind, walls_of, there(kind)) as house:
             await body(house)
 
     asyncio.run(main())
@@ -53,7 +65,7 @@ def test_what_is_found_is_what_a_scan_in_memory_finds(tmp_path: Path, kind: str)
     """Text, order and scores, with a filter and without; equal pieces come in the order in which they were stored."""
 
     async def body(house: House) -> None:
-        answers: dict[Retrieval, list[Sequence[Hit]]] = {HERE: [], THERE: []}
+        answers: dict[Retrieval, list[Sequence[Hit]]] = {HERE: [], there(kind): []}
         for settings, found in answers.items():
             settled(house, settings)
             documents = house.stores.documents
@@ -66,12 +78,12 @@ def test_what_is_found_is_what_a_scan_in_memory_finds(tmp_path: Path, kind: str)
             for k in (1, 2, 3, 50):
                 found.append(await documents.search(A, "my parcels", k=k, collection=collection))
                 found.append(await documents.search(A, "my parcels", k=k, collection=collection, filters=wanted))
-        here, there = ([hit for hits in found for hit in hits] for found in answers.values())
-        assert [len(hits) for hits in answers[THERE]] == [len(hits) for hits in answers[HERE]]
-        for one, other in zip(here, there, strict=True):
+        here, beyond = ([hit for hits in found for hit in hits] for found in answers.values())
+        assert [len(hits) for hits in answers[there(kind)]] == [len(hits) for hits in answers[HERE]]
+        for one, other in zip(here, beyond, strict=True):
             assert (other.document_name, other.chunk, other.text) == (one.document_name, one.chunk, one.text)
             assert other.score == pytest.approx(one.score, abs=1e-5)
-        assert [hit.document_name for hit in answers[THERE][2]] == ["1", "2"]
+        assert [hit.document_name for hit in answers[there(kind)][2]] == ["1", "2"]
         assert house.alarms == []
 
     in_house(tmp_path, kind, body)
@@ -143,7 +155,7 @@ def test_an_engine_that_compares_nothing_is_refused(tmp_path: Path) -> None:
 # -- Through the walls ---
 
 
-@pytest.mark.parametrize("kind", ["memory", "postgres"])
+@pytest.mark.parametrize("kind", ["memory", "postgres", "chroma", "qdrant-payload"])
 @pytest.mark.parametrize("fallen", ALL_BUT_ALL, ids=lambda fallen: "+".join(fallen) or "none")
 def test_no_foreign_byte_comes_through_one_wall(tmp_path: Path, fallen: tuple[str, ...], kind: str) -> None:
     """Also where the engine answers with the other tenant's vectors and rows first."""
@@ -178,7 +190,7 @@ def test_with_every_wall_gone_it_does_get_across(tmp_path: Path, fallen: tuple[s
     in_house(tmp_path, kind, body, without(fallen))
 
 
-@each_engine
+@pytest.mark.parametrize("kind", sorted(PARTITIONS))  # engines outside lie in test_engines.py
 def test_hints_of_nothing_are_dropped_and_the_next_best_comes(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,10 +198,12 @@ def test_hints_of_nothing_are_dropped_and_the_next_best_comes(
 
     async def body(house: House) -> None:
         await fill(house, A, BETAS, 3)
-        alphas = await house.stores.documents._records.group_names(A, [places.vectors("default")])
+        head = await house.stores.documents._books.head(A, "default")
+        assert head is not None
+        alphas = await house.stores.documents._records.group_names(A, [head.index])
         await fill(house, B, BETAS, 6)
         honest = await house.stores.documents.search(B, "planted", k=4)
-        partition = MemoryPartition if kind == "memory" else PostgresPartition
+        partition = PARTITIONS[kind]
         true = partition.nearest
 
         async def lying(self: object, index: bytes, vector: Sequence[float], *, limit: int, **rest: object) -> object:
@@ -222,7 +236,7 @@ def test_an_engine_that_ignores_the_filter_widens_nothing(
         honest = await house.stores.documents.search(B, "planted", k=5, filters=wanted)
         assert len(honest) == 2
         assert house.alarms == []
-        partition = MemoryPartition if kind == "memory" else PostgresPartition
+        partition: type[VectorPartition] = PARTITIONS.get(kind, BesidePartition)
         true = partition.nearest
 
         async def ignoring(self: object, *names: object, groups: object, **rest: object) -> object:
@@ -242,7 +256,7 @@ def test_what_a_tenant_sees_is_the_same_beside_a_neighbour(tmp_path: Path, kind:
         folder.mkdir()
 
     async def seen_by_beta(*, beside: bool) -> list[str]:
-        async with house_in(folders[beside], kind, None, THERE) as house:
+        async with house_in(folders[beside], kind, None, there(kind)) as house:
             if beside:
                 await house.stores.documents.add(A, name="many", data=" ".join([f"{BETAS}."] * 20_000).encode())
             ids = await USES["documents"].plant(house.stores, B, BETAS)

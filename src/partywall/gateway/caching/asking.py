@@ -47,8 +47,8 @@ def circumstances_of(
         group=scope.group,
         role=scope.role,
         route=exchange.record.route,
-        query=_text(dict(exchange.query)),
-        headers=_text([[name.decode("latin-1"), theirs[name].decode("latin-1")] for name in sent]),
+        query=_text(dict(exchange.query)) if exchange.query else "",
+        headers=_text([[name.decode("latin-1"), theirs[name].decode("latin-1")] for name in sent]) if sent else "",
         user=(scope.user or "") if per_user else None,
     )
 

@@ -33,7 +33,10 @@ _CACHE: Final = {
     "diagnostics",  # Anthropic: compares this prompt with somebody's earlier one, found by id alone (C8)
     "extra_key",  # SGLang joins it to the salt
     "id_slot",  # llama.cpp: the slot, and with it whose cache
-    "n_cache_reuse",  # llama.cpp
+    "n_cmpl",  # llama.cpp: several answers, in several slots
+    "return_progress",  # llama.cpp: how much of the prompt was cached (C8)
+    "timings_per_token",  # llama.cpp, the same
+    "n_cache_reuse",  # llama.cpp: reuse of chunks in the middle
     "ngram_corpus_id",  # SGLang: a shared corpus, by id
     "prompt_cache_isolation_key",  # Fireworks
     "prompt_cache_key",  # OpenAI, Mistral

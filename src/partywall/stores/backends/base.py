@@ -35,6 +35,7 @@ __all__ = [
     "Reseal",
     "Row",
     "Scan",
+    "SweptPartition",
     "VectorChange",
     "VectorPartition",
     "check_changes",
@@ -130,6 +131,7 @@ class Near(NamedTuple):
     """A vector that is near to another: which it is, never the vector itself."""
 
     group: bytes
+    """Empty: the engine named something that isn't of this partition and index."""
     number: int
     score: float
     """The product of the two: of vectors of length 1, the cosine of their angle."""
@@ -194,6 +196,14 @@ class VectorPartition(Protocol):
 
         Of equally near ones, those that were put first come first. Vectors of other dimensions aren't near.
         """
+
+
+@runtime_checkable
+class SweptPartition(Protocol):
+    """What a partition can do besides when its vectors lie elsewhere than its rows."""
+
+    async def sweep(self, index: bytes, groups: Sequence[bytes]) -> None:
+        """Drop the vectors of those of these groups of which no row is there. What isn't there is fine."""
 
 
 class Backend(Protocol):

@@ -113,7 +113,8 @@ class PartitionFile:
         run = self._connection.execute
         run("BEGIN")
         try:
-            found = [run(_GET, place).fetchone() for place in places]
+            look = self._connection.cursor().execute
+            found = [look(_GET, place).fetchone() for place in places]
         finally:
             run("ROLLBACK")
         return [None if row is None else Row._make(row) for row in found]

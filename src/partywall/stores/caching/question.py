@@ -7,12 +7,14 @@ the whole hash is used. What isn't said and what is empty are two things.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from partywall.stores.walls import Cryptography
-from partywall.tenancy import TenantScope
+from partywall.tenancy import TenantId, TenantScope
 
-__all__ = ["Circumstances", "Names", "Question", "names_of"]
+__all__ = ["Circumstances", "Groups", "Names", "Question", "names_of"]
+
+_MOST_GROUPS: Final = 1024
 
 
 class Circumstances(NamedTuple):
@@ -58,20 +60,50 @@ class Names(NamedTuple):
     """Where it is noted what was asked, for questions that are alike."""
 
 
-async def names_of(keys: Cryptography, scope: TenantScope, question: Question, model: str | None) -> Names:
+class Groups:
+    """Partitions whose names were worked out before, as long as only equals match in them. It opens nothing."""
+
+    __slots__ = ("_known",)
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[TenantId, Circumstances], bytes] = {}
+
+    async def of(self, keys: Cryptography, scope: TenantScope, circumstances: Circumstances) -> bytes:
+        """The name of the scope's tenant's partition. Raises as `names_of`."""
+        key = scope.tenant, circumstances
+        known = self._known.get(key)
+        if known is None:
+            known = await keys.name(scope, "answers", *_parts(circumstances), "absent", "")
+            if len(self._known) >= _MOST_GROUPS:
+                self._known.clear()
+            self._known[key] = known
+        return known
+
+
+async def names_of(
+    keys: Cryptography, scope: TenantScope, question: Question, model: str | None, groups: Groups | None = None
+) -> Names:
     """The names of a question of the scope's tenant; `model` is the one that compares words, if any does.
+
+    `groups` remembers between questions to one ring of keys.
 
     Raises:
         KeyUnavailable: the tenant's key can't be had.
     """
-    parts: list[str] = []
-    for name, value in zip(Circumstances._fields, question.circumstances, strict=True):
-        parts += (name, "absent" if value is None else "=" + value)
     rest = None if model is None else question.rest
-    parts += ("absent", "") if rest is None or model is None else ("=" + model, rest)
-    group = await keys.name(scope, "answers", *parts)
+    if rest is None or model is None:
+        group = await (groups or Groups()).of(keys, scope, question.circumstances)
+    else:
+        group = await keys.name(scope, "answers", *_parts(question.circumstances), "=" + model, rest)
     within = group.hex()
     answer = await keys.name(scope, "answer", within, question.body)
     if rest is None:
         return Names(group, answer, answer)
     return Names(group, answer, await keys.name(scope, "hint", within, question.body))
+
+
+def _parts(circumstances: Circumstances) -> list[str]:
+    parts: list[str] = []
+    for name, value in zip(Circumstances._fields, circumstances, strict=True):
+        parts += (name, "absent" if value is None else "=" + value)
+    return parts

@@ -21,7 +21,7 @@ from partywall.errors import BrokenSeal, ConfigError, KeyUnavailable, PartywallE
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
 from partywall.stores.backends.values import ValuePartition
 from partywall.stores.caching.guards import alike, difference
-from partywall.stores.caching.question import Names, Question, names_of
+from partywall.stores.caching.question import Groups, Names, Question, names_of
 from partywall.stores.documents.embedding import Embedder, EmbedderOf, checked
 from partywall.stores.fields import Clock
 from partywall.stores.records import Home, decode, encode
@@ -93,6 +93,7 @@ class ResponseCache:
         self._on_alarm = on_alarm
         self._clock = clock
         self._embedder_of: EmbedderOf | None = None
+        self._groups = Groups()
 
     def embed_with(self, embedder_of: EmbedderOf) -> None:
         """Compare words with these models. Before that, only equals match."""
@@ -108,7 +109,7 @@ class ResponseCache:
             except ConfigError as error:
                 raise StoreUnavailable(f"nothing compares words: {error}") from error
         model = None if embedder is None else f"{embedder.name}/{embedder.dimensions}"
-        names = await names_of(self._cryptography, authorise(scope), question, model)
+        names = await names_of(self._cryptography, authorise(scope), question, model, self._groups)
         return Place(names, question.words, embedder)
 
     async def find(

@@ -12,13 +12,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
-from partywall.errors import Conflict, QuotaExceeded
+from partywall.errors import Conflict, QuotaExceeded, StoreUnavailable
 from partywall.stores.collection import (
     Collection,
     Drop,
     DropGroup,
     DropIndex,
     DropVectors,
+    Group,
     Put,
     StoreChange,
 )
@@ -57,6 +58,8 @@ class Head:
     dimensions: int | None = None
     in_partition: bool = False
     """Whether its vectors lie in the tenant's partition, to be compared there, and not in sealed blocks."""
+    engine: str = ""
+    """The engine outside that has them, or had them when it held documents; empty: the partition's own."""
     revision: int = 0
 
     @classmethod
@@ -82,6 +85,7 @@ class Head:
             model if isinstance(model, str) else None,
             int(number(body, "dimensions")) if isinstance(model, str) else None,
             body.get("in_partition") is True,
+            str(body.get("engine") or ""),
             record.revision,
         )
 
@@ -95,17 +99,23 @@ class Head:
             body |= {"model": self.model, "dimensions": self.dimensions}
             if self.in_partition:
                 body["in_partition"] = True
+        if self.engine:
+            body["engine"] = self.engine
         return Put(places.COLLECTIONS, self.id, body, self.revision)
 
     def removal(self) -> list[StoreChange]:
         """The changes that delete it with its documents' records, names and vectors; not their pieces."""
-        vectors = places.vectors(self.id)
         return [
             Drop(places.COLLECTIONS, self.id, self.revision),
             DropGroup(places.documents(self.id)),
             DropGroup(places.named(self.id)),
-            DropIndex(vectors) if self.in_partition else DropGroup(vectors),
+            DropIndex(self.index) if self.in_partition or self.engine else DropGroup(self.index),
         ]
+
+    @property
+    def index(self) -> Group:
+        """Where its vectors are."""
+        return places.engine_index(self.id, self.engine, self.made) if self.engine else places.vectors(self.id)
 
     def without(self, document: Kept) -> Head:
         """It, when that document is gone."""
@@ -229,15 +239,14 @@ class Kept:
 
     def removal(self, head: Head) -> list[StoreChange]:
         """The changes that delete it from its collection: record, name, pieces and vectors."""
-        group = places.vectors(self.collection)
         changes: list[StoreChange] = [
             Drop(places.documents(self.collection), self.id, self.revision),
             DropGroup(places.chunks(self.version)),
         ]
         if head.in_partition:
-            changes.append(DropVectors(group, places.chunks(self.version)))
+            changes.append(DropVectors(head.index, places.chunks(self.version)))
         else:
-            changes += [Drop(group, vector_block_id(self.version, first)) for first in self.block_starts()]
+            changes += [Drop(head.index, vector_block_id(self.version, first)) for first in self.block_starts()]
         if self.is_added:
             changes.append(Drop(places.named(self.collection), self.name))
         return changes
@@ -310,7 +319,9 @@ class Usage(NamedTuple):
 class Books:
     """Reads what is kept, and changes it."""
 
-    def __init__(self, records: Collection, clock: Clock, limits: Limits) -> None:
+    def __init__(self, records: Collection, clock: Clock, limits: Limits, engine: str = "") -> None:
+        """`engine` is the one outside that has vectors; empty: none."""
+        self._engine = engine
         self.records: Final = records
         self.clock: Final = clock
         self.limits: Final = limits
@@ -338,9 +349,19 @@ class Books:
         return self.known(scope, collection, await self.records.find(scope, places.COLLECTIONS, collection))
 
     def known(self, scope: TenantScope, collection: str, record: Record | None) -> Head | None:
-        """The head that was found, or not. Raises as `head` does."""
+        """The head that was found, or not. Raises as `head` does.
+
+        Raises:
+            StoreUnavailable: its vectors lie where nobody looks now.
+        """
         if record is not None:
-            return Head.of(record)
+            head = Head.of(record)
+            if head.documents and head.in_partition and head.engine != self._engine:
+                raise StoreUnavailable(
+                    f"vectors of a collection of `{scope.tenant}` lie in `{head.engine or 'pgvector'}`, and "
+                    f"`storage.vectors` says `{self._engine or 'something else'}`; put it back, or store them anew"
+                )
+            return head if head.documents or head.engine == self._engine else dataclasses.replace(head, engine="")
         if collection != DEFAULT:
             raise self.records.missing(scope)
         return None

@@ -58,7 +58,7 @@ async def checked(embedder: Embedder, scope: TenantScope, texts: Sequence[str]) 
     vectors = await embedder.embed(scope, texts)
     if vectors.dtype != np.float32 or vectors.shape != (len(texts), embedder.dimensions):
         raise StoreUnavailable(f"the embedder `{embedder.name}` returned {vectors.dtype} of shape {vectors.shape}")
-    squares = np.einsum("ij,ij->i", vectors, vectors)
-    if not bool(((np.abs(squares - 1.0) < _ROUNDING) | (squares == 0.0)).all()):
+    squares = np.vecdot(vectors, vectors).tolist()
+    if not all(abs(square - 1.0) < _ROUNDING or square == 0.0 for square in squares):
         raise StoreUnavailable(f"the embedder `{embedder.name}` returned vectors that aren't of length 1")
     return vectors

@@ -118,6 +118,11 @@ class Index:
         return len(self._matrix)
 
     @property
+    def is_lost(self) -> bool:
+        """See `PartitionIndex.is_lost`. What is here is all here."""
+        return False
+
+    @property
     def nbytes(self) -> int:
         """What it costs to keep, about."""
         return self._matrix.nbytes + self._owners.nbytes + self._numbers.nbytes + 512 * len(self._documents)

@@ -105,6 +105,7 @@ class Ingestion:
         self.embedder_of = embedder_of
         self._namespace_format = settings.namespace_format
         self._in_partition = settings.vectors_in_partition
+        self._engine = settings.vectors_engine
 
     def namespace(self, scope: TenantScope) -> str:
         """What the tenant's part of the documents is called."""
@@ -321,6 +322,7 @@ class Ingestion:
             model=staged.model,
             dimensions=staged.dimensions,
             in_partition=head.in_partition if head.documents else self._in_partition,
+            engine=head.engine if head.documents else self._engine,
         )
         opened = 0 if head.in_partition else 2 * _FLOAT_BYTES * head.chunks * staged.dimensions
         if opened > self._books.limits.index_bytes:
@@ -335,7 +337,7 @@ def _vectors(head: Head, staged: _Staged, document: Kept) -> list[StoreChange]:
     """What puts a document's vectors where those of its collection are."""
     from partywall.stores.documents.index import block_body  # noqa: PLC0415 - needs numpy, of the extra
 
-    group, version = places.vectors(document.collection), staged.stage.id
+    group, version = head.index, staged.stage.id
     blocks = zip(document.block_starts(), staged.blocks, strict=True)
     if head.in_partition:
         return [PutVectors(group, places.chunks(version), first, vectors.tolist()) for first, vectors in blocks]

@@ -129,4 +129,6 @@ class Retrieval:
     """Foreign pieces in one result above which an alarm sounds; None: they aren't counted."""
     vectors_in_partition: bool = False
     """Whether new collections keep their vectors in the tenant's partition, in the clear, and are searched there."""
+    vectors_engine: str = ""
+    """Which engine outside has them; empty: the partition's own."""
     limits: Limits = Limits()

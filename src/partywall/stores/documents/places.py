@@ -7,6 +7,7 @@ document        (collection)      id of the file       what it is, and which ver
 document-name   (collection)      name                 the document that was added under that name
 chunk           (version)         number               a piece of text
 vectors         (collection)      version:number       what the pieces of one version were embedded to, in blocks
+                (and engine, made)                     or, of an engine outside, the name of the index; never used again
 staging         staging           version              chunks that no document points to yet, or never will
 usage           usage             usage                how much the tenant stores
 """
@@ -17,7 +18,18 @@ from typing import Final
 
 from partywall.stores.collection import Group
 
-__all__ = ["COLLECTIONS", "FILES", "STAGING", "USAGE", "blocks", "chunks", "documents", "named", "vectors"]
+__all__ = [
+    "COLLECTIONS",
+    "FILES",
+    "STAGING",
+    "USAGE",
+    "blocks",
+    "chunks",
+    "documents",
+    "engine_index",
+    "named",
+    "vectors",
+]
 
 FILES: Final = Group("file", ("files",))
 COLLECTIONS: Final = Group("collection", ("collections",))
@@ -48,3 +60,8 @@ def chunks(version: str) -> Group:
 def vectors(collection: str) -> Group:
     """What a collection's index is made of."""
     return Group("vectors", (collection,))
+
+
+def engine_index(collection: str, engine: str, made: str) -> Group:
+    """The index in an engine outside. It is dropped after the records, so another of the same id must not have it."""
+    return Group("vectors", (collection, engine, made))

@@ -39,7 +39,7 @@ from partywall.stores.records import Record
 from partywall.tenancy import TenantScope
 
 if TYPE_CHECKING:
-    from partywall.stores.documents.embedding import Vectors
+    from partywall.stores.documents.embedding import Embedder, Vectors
     from partywall.stores.documents.index import Candidate, Index
 
 __all__ = ["Search"]
@@ -78,23 +78,24 @@ class Search:
             opened = self._shelf.get(scope.tenant, collection) or await self._load(scope, collection)
             if opened is None:
                 return ()
-            if vector is None and len(opened.index):
-                vector = await self._embedded(scope, question, opened.index)
+            if len(opened.index):
+                embedder = self._embedder(scope, opened.index)
+                if vector is None:
+                    vector = (await checked(embedder, scope, [question]))[0]
             hits = await _Round(self, scope, collection, condition, opened).best(vector, k)
             if hits is not None:
                 return hits
             self._shelf.drop(scope.tenant, collection)
         raise Conflict(f"a collection of `{scope.tenant}` changes too fast to be searched")
 
-    async def _embedded(self, scope: TenantScope, question: str, index: Index | PartitionIndex) -> Vectors:
+    def _embedder(self, scope: TenantScope, index: Index | PartitionIndex) -> Embedder:
         embedder = self._ingestion.embedder_of(scope)
         if (embedder.name, embedder.dimensions) != (index.model, index.dimensions):
             raise BadRequest(
                 f"a collection of `{scope.tenant}` was embedded with `{index.model}`, not with `{embedder.name}`",
                 public_message="The collection was embedded with another model than the one in use.",
             )
-        vector: Vectors = (await checked(embedder, scope, [question]))[0]
-        return vector
+        return embedder
 
     # -- Step 1 ---
 
@@ -129,11 +130,12 @@ class Search:
             names = await self._records.group_names(scope, [places.chunks(each.version) for each in documents])
             return PartitionIndex(
                 self._records,
-                places.vectors(head.id),
+                head.index,
                 stamp,
                 head.model,
                 dimensions,
                 dict(zip(names, documents, strict=True)),
+                outside=head.chunks if head.engine else None,
             )
         blocks = [engine.read_block(record.body) for record in await self._every(scope, places.vectors(head.id))]
         return await asyncio.to_thread(engine.Index, stamp, head.model, dimensions, documents, blocks)
@@ -205,13 +207,15 @@ class _Round:
         seen: set[Candidate] = set()
         wanted = k
         while True:
-            candidates = [] if vector is None else await self._nearest(vector, wanted)
+            candidates = [] if vector is None or not len(self._index) else await self._nearest(vector, wanted)
             new = [each for each in candidates if each not in seen]
             seen.update(new)
             fresh = [each for each in new if each.document]
             head, pieces = await self._search.fetch(self._scope, self._collection, self._index, fresh)
             if not self._is_current(head):
                 return None
+            if not candidates and self._condition is None and self._index.is_lost:
+                raise StoreUnavailable(f"the engine has lost the vectors of a collection of `{self._scope.tenant}`")
             if len(fresh) < len(new):
                 self._search.alarm(self._scope, "the index named pieces of no document that is there for this tenant")
             for candidate, piece in zip(fresh, pieces, strict=True):
