@@ -131,7 +131,8 @@ consumer_groups:
         title="A database without its address, or an address without its database",
         why="A server that isn't named can't keep anything apart. An owner's connection string that serves too owns "
         "the tables, and the owner may switch row-level security off.",
-        mend="Give `postgres` a `dsn_ref` of a role that owns nothing, and `owner_dsn_ref` another one.",
+        mend="Give `postgres` a `dsn_ref` of a role that owns nothing, and `owner_dsn_ref` another one; likewise "
+        "`valkey`, with `cache_url_ref` and `cache_owner_url_ref`.",
         bad=example("""\
 storage: {backend: postgres}
 encryption: {encrypted_per_tenant: [conversation_logs, agent_memory]}

@@ -4,8 +4,8 @@ Promises: never more than `max_connections` are open; the least recently used id
 needs its place. A connection logs in once, as one tenant's user, and is given to that tenant alone; were it given to
 another, the server would refuse, for it knows who logged in. A connection on which anything went wrong, a cancellation
 included, is cut off and never used again, and so is one on which something lies that nobody asked for: a late answer
-meets nobody (R10, C19). redis-py 8.1 disconnects on each error and on cancellation too, in `send_packed_command` and
-`read_response`; it doesn't between several replies, nor while it logs in, which is why nothing here relies on it.
+meets nobody (R10, C19). redis-py 8.1 disconnects by itself where a send or a read is cancelled or fails; it
+is done here again, for whatever else may stand between a question and its answer, and with the transport aborted.
 
 Doesn't promise: to know that a server died before it is asked. A call that changes nothing when it is done twice is
 done again, once, when its idle connection turns out to be dead.
