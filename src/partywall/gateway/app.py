@@ -57,7 +57,8 @@ class Gateway:
                 _log.warning("target `%s`: requests will be refused with 502: %s", upstream.id, error)
 
     async def aclose(self) -> None:
-        """Close the connections to upstreams."""
+        """Close the connections to upstreams; scan nothing more."""
+        self._pipeline.close()
         await self._pool.aclose()
 
     def __call__(self, request: Request, responder: Responder) -> Coroutine[Any, Any, None]:

@@ -30,7 +30,7 @@ from partywall.gateway.http import ClientGone, header_lines
 from partywall.gateway.inspect import inspect_body, inspect_query, tenant_hints
 from partywall.gateway.models import model_answer
 from partywall.gateway.relay import relay, tenant_lines
-from partywall.gateway.scanning import scan_request
+from partywall.gateway.scanning import ScanThreads, scan_request
 from partywall.gateway.wire import WIRES, Api, JsonObject, Wire
 from partywall.gateway.wire.streaming import ask_for_usage
 from partywall.platform import Platform
@@ -52,7 +52,12 @@ class Pipeline:
     def __init__(self, platform: Platform, forwarder: Forwarder) -> None:
         self._platform = platform
         self._forwarder = forwarder
+        self._scan_threads = ScanThreads()
         self._made_salts: dict[TenantId, Salts] = {}
+
+    def close(self) -> None:
+        """Scan nothing more."""
+        self._scan_threads.close()
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request. Never raises for what a client sent."""
@@ -132,7 +137,9 @@ class Pipeline:
         scan = None
         if (scanned := serving.snapshot.scanned) is not None:
             size = len(raw) if asked is None else server.max_body_bytes
-            scan = await scan_request(exchange, scope, scanned, self._platform.salter, api, body, size=size)
+            scan = await scan_request(
+                scope, exchange, self._scan_threads, scanned, self._platform.salter, api, body, size=size
+            )
         # 6. No trail, no data: the decision is on disk before anything leaves for an upstream.
         await self._platform.trail.admit(record)
         # 7. What this tenant was answered before, if it has that kept; or the upstream, with its own credential and

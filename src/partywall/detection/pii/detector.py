@@ -11,9 +11,11 @@ of more than `LONGEST` bytes only that much is found.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import re2
 
 from partywall.detection.pii.entities import Entity, Guard
@@ -26,8 +28,14 @@ __all__ = ["LONGEST", "NEIGHBOURS", "Detector", "Look", "Seen"]
 LONGEST: Final = 8_192
 NEIGHBOURS: Final = 8
 _BESIDE: Final = r"(?:[-._][0-9A-Za-z]?)?"
+_LONG: Final = 256
+"""From so many bytes on it is worth to look at the whole text before its candidates."""
 _DIGITS: Final = b"0123456789"
 _WORD: Final = _DIGITS + b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+_JOINTS: Final = np.isin(np.arange(256), list(b"-._/"))
+_ARE_DIGITS: Final = np.isin(np.arange(256), list(_DIGITS))
+_ARE_WORD: Final = np.isin(np.arange(256), list(_WORD))
 
 
 class Seen(NamedTuple):
@@ -51,6 +59,15 @@ class Look(NamedTuple):
     settled: int
     """Up to here everything is known: no finding begins before it that isn't listed."""
     seen: Seen
+
+
+class _Starts(NamedTuple):
+    """Where candidates of one kind may begin in one text, in order."""
+
+    exact: list[int] | None
+    """Nowhere else. None: anywhere."""
+    free: list[int] | None
+    """The guard lets them begin nowhere else. None: it isn't known, or there is no guard."""
 
 
 class Detector:
@@ -103,10 +120,12 @@ class Detector:
     ) -> tuple[list[tuple[int, int, int]], tuple[tuple[int, int], ...]]:
         """`(start, end, rank)` of what passed its check and begins before `settled`; and where to go on behind it."""
         found = []
+        free: dict[Guard, list[int]] = {}
         reached = {rank: first + beyond for rank, beyond in resume.items()}
         for rank in (self._any.Match(data) or ()) if first < settled else ():
             place = reached.get(rank, first)
-            while (match := self._next(rank, data, place)) is not None and match.start() < settled:
+            starts = self._starts(rank, data, free)
+            while (match := self._next(rank, data, place, starts)) is not None and match.start() < settled:
                 start, end = self._value(rank, data, match)
                 place = max(match.start() + 1, end)
                 if end:
@@ -114,7 +133,39 @@ class Detector:
             reached[rank] = place
         return found, tuple((rank, place - settled) for rank, place in reached.items() if place > settled)
 
-    def _next(self, rank: int, data: bytes, place: int) -> Any:
+    def _starts(self, rank: int, data: bytes, free: dict[Guard, list[int]]) -> _Starts:
+        """What can be said of a long text at once, so that no candidate is looked at that is none by its place."""
+        entity = self.entities[rank]
+        if len(data) < _LONG:
+            return _Starts(None, None)
+        if entity.guard != "none" and not self._groups[rank] and entity.guard not in free:
+            free[entity.guard] = _free(data, entity.guard)
+        return _Starts(
+            None if entity.starts is None else entity.starts(data),
+            None if self._groups[rank] else free.get(entity.guard),
+        )
+
+    def _next(self, rank: int, data: bytes, place: int, starts: _Starts) -> Any:
+        """The next match at or behind `place` that may pass."""
+        if starts.exact is None:
+            match = self._search(rank, data, place)
+            while match is not None and starts.free is not None:
+                index = bisect_left(starts.free, match.start())
+                if index == len(starts.free):
+                    return None
+                if starts.free[index] == match.start():
+                    break
+                match = self._search(rank, data, starts.free[index])
+            return match
+        for index in range(bisect_left(starts.exact, place), len(starts.exact)):
+            start = starts.exact[index]
+            if starts.free is not None and not _holds(starts.free, start):
+                continue
+            if (match := self._patterns[rank].match(data, start)) is not None:
+                return match
+        return None
+
+    def _search(self, rank: int, data: bytes, place: int) -> Any:
         """The next match at or behind `place`, cut to `LONGEST`: what a stream could see of it."""
         pattern = self._patterns[rank]
         while (match := pattern.search(data, place)) is not None and match.end() - match.start() > LONGEST:
@@ -136,6 +187,23 @@ class Detector:
         end = start + len(text[:length].encode())
         is_part = _is_beside(data, end, end + 1, entity.guard) or _is_beside(data, start - 1, start - 2, entity.guard)
         return (start, 0) if length == 0 or is_part else (start, end)
+
+
+def _free(data: bytes, guard: Guard) -> list[int]:
+    """Where something may begin: not on a joint, not behind one that has before it what the guard forbids, and not
+    inside a word."""
+    text = np.frombuffer(data, np.uint8)
+    is_joint, is_word = _JOINTS[text], _ARE_WORD[text]
+    is_barred = is_joint.copy()
+    is_barred[1:] |= is_word[1:] & is_word[:-1]
+    is_barred[2:] |= is_joint[1:-1] & (_ARE_DIGITS[text] if guard == "digit" else is_word)[:-2]
+    free: list[int] = np.flatnonzero(~is_barred).tolist()
+    return free
+
+
+def _holds(places: list[int], place: int) -> bool:
+    index = bisect_left(places, place)
+    return index < len(places) and places[index] == place
 
 
 def _is_beside(data: bytes, joint: int, neighbour: int, guard: Guard) -> bool:

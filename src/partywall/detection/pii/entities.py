@@ -9,18 +9,18 @@ Doesn't promise: names, addresses or anything else that has no form.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import phonenumbers
 
-from partywall.detection.pii.checksums import digits_of, luhn, mod_97, weighted
+from partywall.detection.pii.checksums import digits_of, luhn, weighted
 from partywall.detection.pii.national import NATIONAL
+from partywall.detection.pii.payment import card_starts, fit_card, fit_iban, iban_starts
 from partywall.detection.pii.secrets import SECRETS
 
-__all__ = ["BUILT_IN", "FAMILIES", "Entity", "Family", "Fit", "Guard", "phones_of"]
+__all__ = ["BUILT_IN", "FAMILIES", "Entity", "Family", "Fit", "Guard", "Starts", "phones_of"]
 
 Family = Literal["email", "phone", "card", "iban", "national_id", "network", "secret", "medical", "custom"]
 FAMILIES: Final[tuple[Family, ...]] = (
@@ -28,9 +28,11 @@ FAMILIES: Final[tuple[Family, ...]] = (
 )  # fmt: skip
 Fit = Callable[[str], int]
 """How many characters of a candidate, from its start, are the thing itself; 0 for none."""
+Starts = Callable[[bytes], list[int]]
+"""Every place of a text, in order, where a candidate that passes its check may begin; what fails may be left out."""
 Guard = Literal["none", "digit", "word"]
 """What may not stand beside it across a `-`, `.`, `_` or `/`: a digit, or any letter or digit. `word` keeps parts of
-UUIDs, paths and version numbers out."""
+UUIDs, paths and version numbers out. A guarded pattern begins with none of those four, and not inside a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Entity:
     pattern: str
     fit: Fit
     guard: Guard = "none"
+    starts: Starts | None = None
+    """For a kind whose candidates may stand at every second character: all of a text looked at in one go."""
 
 
 def _whole(check: Callable[[str], bool]) -> Fit:
@@ -60,60 +64,6 @@ def _longest(check: Callable[[str], bool]) -> Fit:
         return 0
 
     return fit
-
-
-_BRANDS: Final = (
-    # First digits from, to; how many of them; lengths. ISO/IEC 7812 and the schemes' own published ranges.
-    (34, 34, 2, (15,)), (37, 37, 2, (15,)),  # American Express
-    (300, 305, 3, (14,)), (36, 36, 2, (14,)), (38, 39, 2, (14,)),  # Diners Club
-    (4, 4, 1, (16, 19)),  # Visa
-    (51, 55, 2, (16,)), (2221, 2720, 4, (16,)),  # Mastercard
-    (6011, 6011, 4, (16, 19)), (644, 649, 3, (16, 19)), (65, 65, 2, (16, 19)),  # Discover
-    (3528, 3589, 4, (16, 17, 18, 19)),  # JCB
-    (62, 62, 2, (16, 17, 18, 19)),  # UnionPay
-    (5018, 5018, 4, (12, 13, 14, 15, 16, 17, 18, 19)), (5020, 5020, 4, (12, 13, 14, 15, 16, 17, 18, 19)),
-    (5038, 5038, 4, (12, 13, 14, 15, 16, 17, 18, 19)), (6304, 6304, 4, (12, 13, 14, 15, 16, 17, 18, 19)),
-    (6759, 6759, 4, (12, 13, 14, 15, 16, 17, 18, 19)), (6761, 6763, 4, (12, 13, 14, 15, 16, 17, 18, 19)),  # Maestro
-    (2200, 2204, 4, (16,)),  # Mir
-)  # fmt: skip
-
-
-def _fit_card(text: str) -> int:
-    """The longest beginning with a brand's prefix and length, an end between groups, and Luhn's check digit."""
-    digits = digits_of(text)
-    number = "".join(map(str, digits))
-    brands = (lengths for first, last, count, lengths in _BRANDS if first <= int(number[:count]) <= last)
-    ends = [place for place, character in enumerate(text, 1) if character.isdigit()]
-    for length in reversed(next(brands, ())):
-        is_end = length <= len(ends) and text[ends[length - 1] : ends[length - 1] + 1] in ("", " ", "-")
-        if is_end and len(set(digits[:length])) > 1 and luhn(digits[:length]):
-            return ends[length - 1]
-    return 0
-
-
-_IBAN_LENGTHS: Final = dict(
-    re.findall(
-        r"(\w\w):(\d\d)",
-        # SWIFT IBAN Registry, release 99: characters of an IBAN by country.
-        "AD:24 AE:23 AL:28 AT:20 AZ:28 BA:20 BE:16 BG:22 BH:22 BI:27 BR:29 BY:28 CH:21 CR:22 CY:28 CZ:24 DE:22 DJ:27 "
-        "DK:18 DO:28 EE:20 EG:29 ES:24 FI:18 FK:18 FO:18 FR:27 GB:22 GE:22 GI:23 GL:18 GR:27 GT:28 HN:28 HR:21 HU:28 "
-        "IE:22 IL:23 IQ:23 IS:26 IT:27 JO:30 KW:30 KZ:20 LB:28 LC:32 LI:21 LT:20 LU:20 LV:21 LY:25 MC:27 MD:24 ME:22 "
-        "MK:19 MN:20 MR:27 MT:31 MU:30 NI:28 NL:18 NO:15 OM:23 PK:24 PL:28 PS:29 PT:25 QA:29 RO:24 RS:22 RU:33 SA:24 "
-        "SC:31 SD:18 SE:24 SI:19 SK:24 SM:27 SO:23 ST:25 SV:28 TL:23 TN:24 TR:26 UA:29 VA:22 VG:24 XK:20 YE:30",
-    )
-)
-
-
-def _fit_iban(text: str) -> int:
-    """As many characters as the country's IBANs have, if MOD 97-10 holds (ISO 13616)."""
-    wanted = int(_IBAN_LENGTHS.get(text[:2].upper(), "0"))
-    bare = ""
-    for end, character in enumerate(text, 1):
-        bare += character if character != " " else ""
-        if len(bare) == wanted:
-            is_end = end == len(text) or text[end] == " "
-            return end if is_end and mod_97((bare[4:] + bare[:4]).upper()) else 0
-    return 0
 
 
 def _is_international(text: str) -> bool:
@@ -177,8 +127,8 @@ BUILT_IN: Final[tuple[Entity, ...]] = (
         "(?:[A-Za-z0-9\x80-\U0010ffff-]{1,63}\\.){1,8}[A-Za-z\x80-\U0010ffff]{2,24}",
         len,
     ),
-    Entity("iban", "iban", r"\b(?i:[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30})\b", _fit_iban),
-    Entity("card", "card", r"\b\d(?:[ -]?\d){11,18}\b", _fit_card, "digit"),
+    Entity("iban", "iban", r"\b(?i:[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30})\b", fit_iban, starts=iban_starts),
+    Entity("card", "card", r"\b\d(?:[ -]?\d){11,18}\b", fit_card, "digit", card_starts),
     *(Entity(name, "national_id", pattern, _whole(check), "word") for name, pattern, check in NATIONAL),
     Entity("ipv4", "network", rf"\b(?:{_OCTET}\.){{3}}{_OCTET}\b", len, "word"),
     Entity(

@@ -2,7 +2,7 @@
 
 Promises: each character becomes one character or none, whatever stands beside it: full-width and other compatibility
 forms of ASCII, spaces and dashes of every kind become ASCII; characters that nobody sees are left out. Places in the
-folded bytes lead back to places in the text.
+folded bytes lead back to places in the text, each in the same time however long it is.
 
 Doesn't promise: to undo letters of other alphabets that look like Latin ones.
 """
@@ -10,7 +10,12 @@ Doesn't promise: to undo letters of other alphabets that look like Latin ones.
 from __future__ import annotations
 
 import unicodedata
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["Folded"]
 
@@ -44,13 +49,14 @@ _FOLDING: Final = _Folding({code: chr(code) for code in range(128)})
 class Folded:
     """The folded text in UTF-8, behind some bytes that came before it."""
 
-    __slots__ = ("_before", "_folded", "_origins", "_text", "data")
+    __slots__ = ("_before", "_begun", "_folded", "_origins", "_text", "data")
 
     def __init__(self, text: str, before: bytes = b"") -> None:
         self._text = text
         self._before = len(before)
         self._folded = text if text.isascii() else text.translate(_FOLDING)
         self._origins: list[int] | None = None
+        self._begun: npt.NDArray[np.int32] | None = None
         self.data = before + self._folded.encode()
 
     def start(self, offset: int) -> int:
@@ -72,7 +78,13 @@ class Folded:
         behind = max(0, offset - self._before)
         if len(self._folded) == len(self.data) - self._before:
             return behind
-        return len(self.data[self._before : self._before + behind].decode(errors="ignore"))
+        if self._begun is None:
+            # INVARIANT: counted once for a text; to count anew for each finding would be quadratic in their number.
+            text = np.frombuffer(self.data, np.uint8)[self._before :]
+            self._begun = np.concatenate(([0], np.cumsum((text & 0xC0) != 0x80, dtype=np.int32)))
+        behind = min(behind, len(self._begun) - 1)
+        is_inside = behind + 1 < len(self._begun) and self._begun[behind + 1] == self._begun[behind]
+        return int(self._begun[behind]) - is_inside
 
     def _places(self) -> list[int]:
         if self._origins is None:

@@ -11,5 +11,6 @@ the results of a file search): that never went through a model.
 """
 
 from partywall.gateway.scanning.scan import Scan, scan_request
+from partywall.gateway.scanning.threads import ScanThreads
 
-__all__ = ["Scan", "scan_request"]
+__all__ = ["Scan", "ScanThreads", "scan_request"]

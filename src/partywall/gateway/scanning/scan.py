@@ -6,10 +6,10 @@ a scanner that fails refuses and says so.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from partywall.config.routing import Stage
 from partywall.errors import Denied, PartywallError, ScannerUnavailable
@@ -20,6 +20,7 @@ from partywall.gateway.scanning.choices import ChoicesScan
 from partywall.gateway.scanning.items import ItemsScan
 from partywall.gateway.scanning.places import Walk, refuse_tokens
 from partywall.gateway.scanning.texts import Texts
+from partywall.gateway.scanning.threads import ScanThreads
 from partywall.gateway.wire import Api, JsonObject
 from partywall.policy import Decision
 from partywall.tenancy import TenantScope
@@ -31,20 +32,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Scan", "scan_request"]
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 _KIND: Final = "pii-detector"
 _MARKERS: Final = "pii-marker"
-_AT_ONCE_BYTES: Final = 64 * 1024
-"""What is longer is scanned in a thread: everybody else's must not wait."""
 
 
 class Scan:
     """The scan of one answer."""
 
-    __slots__ = ("_decision", "_events", "_has_ended", "_texts")
+    __slots__ = ("_decision", "_events", "_has_ended", "_scope", "_texts", "_threads")
 
-    def __init__(self, api: Api, decision: Decision, texts: Texts) -> None:
+    def __init__(self, scope: TenantScope, threads: ScanThreads, api: Api, decision: Decision, texts: Texts) -> None:
+        self._scope = scope
+        self._threads = threads
         self._decision = decision
         self._texts = texts
         self._events = _events_of(api, texts)
@@ -58,7 +57,8 @@ class Scan:
             ScannerUnavailable: it can't be scanned.
         """
         with _refusing(self._decision, Stage.PRE_RESPONSE):
-            made = await _worked(size, Walk(self._texts, is_answer=True).value, "", answer)
+            walk = partial(Walk(self._texts, is_answer=True).value, "", answer)
+            made = await self._threads.run(self._scope, size, walk)
             self._texts.settle()
         self.ended()
         return made if isinstance(made, dict) else answer
@@ -91,7 +91,15 @@ class Scan:
 
 
 async def scan_request(
-    exchange: Exchange, scope: TenantScope, scanned: Scanned, salter: Salter, api: Api, body: JsonObject, *, size: int
+    scope: TenantScope,
+    exchange: Exchange,
+    threads: ScanThreads,
+    scanned: Scanned,
+    salter: Salter,
+    api: Api,
+    body: JsonObject,
+    *,
+    size: int,
 ) -> Scan | None:
     """Scan `body`, as it will leave, and return what scans the answer; None when that isn't asked for.
 
@@ -114,19 +122,13 @@ async def scan_request(
         restores_from = asked if scanned.requests.restores else None
         texts = Texts("request", scanned.requests, asked, None)
         with _refusing(decision, Stage.PRE_REQUEST):
-            await _worked(size, _scan_body, api, body, texts)
+            await threads.run(scope, size, partial(_scan_body, api, body, texts))
         _note(decision, Stage.PRE_REQUEST, texts)
         exchange.decided(decision)
     if api is Api.EMBEDDINGS or not (decision.scans_answer or restores_from):
         return None  # vectors are no texts
     redaction = scanned.answers.request(key) if decision.scans_answer else None
-    return Scan(api, decision, Texts("answer", scanned.answers, redaction, restores_from))
-
-
-async def _worked(size: int, work: Callable[_P, _R], *args: _P.args, **named: _P.kwargs) -> _R:
-    if size > _AT_ONCE_BYTES:
-        return await asyncio.to_thread(work, *args, **named)
-    return work(*args, **named)
+    return Scan(scope, threads, api, decision, Texts("answer", scanned.answers, redaction, restores_from))
 
 
 def _scan_body(api: Api, body: JsonObject, texts: Texts) -> None:
