@@ -5,7 +5,7 @@ under way at most, whether or not its caller still waits for it; those that come
 however much one tenant sends, it holds one thread. A caller that is cancelled goes at once; a scan that hadn't begun
 then is never begun.
 
-Doesn't promise: to stop a scan that has begun. It ends in time in proportion to its text, and closing doesn't wait for it.
+Doesn't promise: to stop a scan that has begun. It ends in time in proportion to its text; closing doesn't wait for it.
 """
 
 from __future__ import annotations
