@@ -12,6 +12,7 @@ from partywall.config.policy import PiiDetector
 from partywall.detection.pii import PiiPolicy, compile_pii, detector
 
 POLICY: PiiPolicy = compile_pii(PiiDetector(action="redact"), phone_regions=("US", "DE"))
+RESTORING = compile_pii(PiiDetector(action="redact", restore=True))
 KEY = b"alpha's key of 32 bytes.........."
 FLOOD_BYTES = 64_000
 SEEMING = [
@@ -64,6 +65,15 @@ def test_four_times_the_text_takes_four_times_the_time(piece: str) -> None:
     count = 30_000 // len(piece)
     once, fourfold = (seconds(("é " + piece) * times) for times in (count, 4 * count))
     assert fourfold < 2.6 * 2.6 * once + 0.02
+
+
+def test_many_values_are_put_back_in_a_moment() -> None:
+    redaction = RESTORING.request(KEY)
+    text = "".join(f"a{number}@b.cd " for number in range(10_000))
+    redacted = redaction.redact(text).text
+    began = time.process_time()
+    assert redaction.restorer().end(redacted) == text
+    assert time.process_time() - began < 0.2, "a stream's values are put back on the event loop"
 
 
 @given(st.lists(PIECES, max_size=60).map("".join))
