@@ -1,12 +1,11 @@
-"""What the walk finds, and what it leaves: JSON is looked at no less than prose, and a blob is one only where it may be."""
+"""What the walk finds, and what it leaves: JSON is read no less than prose, and base64 is left only where it belongs."""
 
 from __future__ import annotations
 
 import base64
 import json
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
@@ -17,6 +16,7 @@ from tests.support.upstream import answers
 
 from partywall.config.policy import PiiDetector
 from partywall.detection.pii import compile_pii
+from partywall.errors import PiiBlocked
 from partywall.gateway.scanning.choices import ChoicesScan
 from partywall.gateway.scanning.places import Walk
 from partywall.gateway.scanning.texts import Texts
@@ -83,6 +83,12 @@ def test_what_is_found_twice_is_one_finding() -> None:
     assert texts.found == Counter(email=1, aws_secret_key=1)
 
 
+@pytest.mark.parametrize("key", ["AKIAABCDEFGHIJKLMNOP", "sk_live_abcdefghij"])
+def test_a_credential_of_letters_is_no_key(key: str) -> None:
+    with pytest.raises(PiiBlocked):
+        asked(json.dumps({key: 1}))
+
+
 # -- Blobs ------------------------------------------------------------------------------------------------------------
 
 BLOB = base64.b64encode(b"4111111111111111" + bytes(range(256))).decode()
@@ -95,7 +101,9 @@ def test_a_long_word_is_no_blob(key: str) -> None:
     assert str(CARD) not in walked({key: f"{BLOB}={CARD}"})[key]
 
 
-@pytest.mark.parametrize("text", [f"{'x' * 250} {CARD}", f"{BLOB}={CARD}", f"_{'x' * 250}+{CARD}", f"{'A' * 256}-{CARD}"])
+@pytest.mark.parametrize(
+    "text", [f"{'x' * 250} {CARD}", f"{BLOB}={CARD}", f"_{'x' * 250}+{CARD}", f"{'A' * 256}-{CARD}"]
+)
 def test_under_a_blob_s_key_only_base64_is_left(text: str) -> None:
     assert str(CARD) not in walked({"data": text})["data"]
     assert str(CARD) not in walked({"url": f"data:text/plain;base64,{text}"})["url"]
@@ -105,7 +113,11 @@ def test_under_a_blob_s_key_only_base64_is_left(text: str) -> None:
 def test_a_blob_stays_where_it_belongs(is_answer: bool) -> None:
     picture = "4111111111111111" * 40
     url = f"data:image/png;base64,{picture}"
-    body = {"source": {"type": "base64", "data": picture}, "b64_json": picture, "image_url": {"url": url}}
+    body: dict[str, Any] = {
+        "source": {"type": "base64", "data": picture},
+        "b64_json": picture,
+        "image_url": {"url": url},
+    }
     body |= {"file": {"file_data": url}, "items": [{"image_url": url}]}
     assert walked(body, is_answer=is_answer) is body
 
@@ -128,7 +140,13 @@ def test_a_long_number_is_found_anywhere(number: float) -> None:
 
 
 def test_a_parameter_s_number_stays() -> None:
-    body = {"seed": CARD, "max_tokens": CARD, "temperature": 0.7, "top_p": 1, "thinking": {"budget_tokens": 16000}}
+    body: dict[str, Any] = {
+        "seed": CARD,
+        "max_tokens": CARD,
+        "temperature": 0.7,
+        "top_p": 1,
+        "thinking": {"budget_tokens": 16000},
+    }
     body |= {"weights": [0.4111111111111111, 12345.5, True, -7]}
     assert walked(body) is body
 
@@ -158,7 +176,7 @@ def test_half_a_character_does_not_break_the_answer(restoring: Scene, text: str)
 
 # -- Parts of a stream ------------------------------------------------------------------------------------------------
 
-SHAPES = {
+SHAPES: dict[str, Callable[[str], dict[str, Any]]] = {
     "content": lambda text: {"content": [{"type": "text", "text": text}]},
     "strings": lambda text: {"content": [text]},
     "reasoning": lambda text: {"reasoning_details": [{"type": "reasoning.text", "index": 1, "text": text}]},
@@ -190,7 +208,9 @@ def test_a_value_over_parts_of_a_stream_is_found(shape: str, is_last: bool) -> N
         scan = ChoicesScan(texts_of("answer"))
         events = [chunk(make(SAID[:cut])), chunk(make(SAID[cut:]), "stop" if is_last else None)]
         events += [] if is_last else [chunk({}, "stop")]
-        out = [data for event in events for _, data in scan.event(b"", event)] + [data for _, data in scan.finish()]
+        out: list[Any] = [data for event in events for _, data in scan.event(b"", event)] + [
+            data for _, data in scan.finish()
+        ]
         assert texts_in([each["choices"] for each in out]) == "mail [EMAIL] now", cut
         ends = [choice["finish_reason"] for each in out for choice in each["choices"]]
         assert ends[-1] == "stop"
@@ -201,7 +221,7 @@ def test_parts_of_two_choices_are_apart() -> None:
     make = SHAPES["content"]
     scan = ChoicesScan(texts_of("answer"))
     pieces = [(0, "mail alice@exa"), (1, "mple.com bob@exa"), (0, "mple.com now"), (1, "mple.org")]
-    out = [data for index, text in pieces for _, data in scan.event(b"", chunk(make(text), None, index))]
+    out: list[Any] = [data for index, text in pieces for _, data in scan.event(b"", chunk(make(text), None, index))]
     out += [data for _, data in scan.finish()]
     choices = [choice for each in out for choice in each["choices"]]
     said = [texts_in([c["delta"] for c in choices if c["index"] == index]) for index in (0, 1)]
@@ -209,8 +229,12 @@ def test_parts_of_two_choices_are_apart() -> None:
 
 
 def test_what_comes_whole_stays_in_one_piece() -> None:
-    cited = {"type": "url_citation", "url_citation": {"title": "A title, by jane@example.com", "url": "https://a.example"}}
+    cited = {
+        "type": "url_citation",
+        "url_citation": {"title": "A title, by jane@example.com", "url": "https://a.example"},
+    }
     scan = ChoicesScan(texts_of("answer"))
     ((_, data),) = scan.event(b"", chunk({"annotations": [cited]}))
-    assert data["choices"][0]["delta"]["annotations"][0]["url_citation"]["title"] == "A title, by [EMAIL]"
+    choices: Any = data["choices"]
+    assert choices[0]["delta"]["annotations"][0]["url_citation"]["title"] == "A title, by [EMAIL]"
     assert scan.finish() == []

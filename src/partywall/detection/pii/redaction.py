@@ -87,7 +87,9 @@ class Redaction:
         if label:
             labelled = self._detector.find(label + text) if text else []
             found += [Finding(name, max(0, start - len(label)), end - len(label)) for name, start, end in labelled]
-        pieces, findings, place = [], [], 0
+        pieces: list[str] = []
+        findings: list[Finding] = []
+        place = 0
         for start, end, index in settle((each.start, each.end, index) for index, each in enumerate(found)):
             name = found[index].entity
             pieces += text[place:start], self._markers.marker(name, text[start:end])

@@ -20,14 +20,15 @@ from partywall.errors import BadRequest
 from partywall.gateway.scanning.texts import Texts
 from partywall.gateway.wire.shapes import JsonObject, malformed
 
-__all__ = ["Walk", "refuse_tokens"]
+__all__ = ["Walk", "is_text", "is_word", "refuse_tokens"]
 
 _WORDS: Final = frozenset(
     {"detail", "encoding_format", "finish_reason", "format", "media_type", "mode", "object", "role"}
     | {"service_tier", "status", "stop_reason", "tool_choice", "type"}
 )
 _WORD: Final = re.compile(r"[a-z_./-]{1,64}")
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z_]{1,64}")
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_]{1,16}")
+"""Too short for a credential of letters alone."""
 _OPAQUE: Final = frozenset({"encrypted_content", "signature"})
 _OPAQUE_CHARS: Final = 64
 _TOKEN: Final = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
@@ -71,6 +72,11 @@ class Walk:
             return self._number(key, value)
         return value
 
+    def key(self, key: str) -> None:
+        """Look at a key: it must stay as it is."""
+        if not _PLAIN_KEY.fullmatch(key):
+            self._texts.look_at(key)
+
     def json_text(self, text: str) -> str:
         """A text that is JSON (the arguments of a call): its strings scanned as what they say."""
         parsed, is_exact = _decoded(text)
@@ -84,7 +90,7 @@ class Walk:
     def _text(self, key: str, text: str, *, is_data: bool) -> str:
         if is_data:
             return self._texts.whole(text, label=_label(key))
-        if key in _WORDS and _WORD.fullmatch(text):
+        if key in _WORDS and is_word(text):
             return text
         if key == "model" or (self._is_answer and _is_id(key)):
             return text
@@ -101,8 +107,7 @@ class Walk:
         made: JsonObject = {}
         is_changed = False
         for key, inner in value.items():
-            if not _PLAIN_KEY.fullmatch(key):
-                self._texts.look_at(key)
+            self.key(key)
             if key == "logprobs" and self._is_answer and isinstance(inner, dict):
                 made[key], is_changed = None, True  # the text again, token by token
                 continue
@@ -116,6 +121,16 @@ class Walk:
         text = str(int(value) if value == int(value) else value)
         scanned = self._texts.whole(text, label=_label(key))
         return value if scanned == text else scanned
+
+
+def is_text(key: str) -> bool:
+    """Whether what stands under `key` may be told piece by piece."""
+    return not (key in _WORDS | _OPAQUE | _BLOBS | _URLS | {"model", "name"} or _is_id(key))
+
+
+def is_word(text: str) -> bool:
+    """Whether `text` has the shape of the APIs' own words."""
+    return _WORD.fullmatch(text) is not None
 
 
 def refuse_tokens(body: JsonObject) -> None:
