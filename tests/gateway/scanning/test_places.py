@@ -1,4 +1,4 @@
-"""What the walk finds, and what it leaves: JSON is read no less than prose, and base64 is left only where it belongs."""
+"""What the walk finds, and what it leaves: JSON is read no less than prose, and base64 left only where it belongs."""
 
 from __future__ import annotations
 
