@@ -111,7 +111,7 @@ def test_under_a_blob_s_key_only_base64_is_left(text: str) -> None:
 
 @pytest.mark.parametrize("is_answer", [False, True])
 def test_a_blob_stays_where_it_belongs(is_answer: bool) -> None:
-    picture = "4111111111111111" * 40
+    picture = "AAA/4111111111111111+AAA" * 20
     url = f"data:image/png;base64,{picture}"
     body: dict[str, Any] = {
         "source": {"type": "base64", "data": picture},
