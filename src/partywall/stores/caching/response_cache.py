@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from partywall.errors import BrokenSeal, ConfigError, KeyUnavailable, PartywallError, SealBroken, StoreUnavailable
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
 from partywall.stores.backends.values import ValuePartition
-from partywall.stores.caching.guards import alike, difference
+from partywall.stores.caching.guards import alike
 from partywall.stores.caching.question import Groups, Names, Question, names_of
 from partywall.stores.documents.embedding import Embedder, EmbedderOf, checked
 from partywall.stores.fields import Clock
@@ -35,9 +35,6 @@ __all__ = ["CacheRule", "KeptAnswer", "Place", "ResponseCache"]
 
 _ANSWER: Final = "answer"
 _HINT: Final = "hint"
-_LEAST_OF_DIFFERENCE: Final = 0.6
-"""How near the words must be in which two questions differ: of the pairs in tests/stores/caching/pairs.py that must not
-match, the nearest reaches 0.28."""
 _LONGEST_WORDS: Final = 2000
 """Longer ones aren't compared: what one vector says of them is too little."""
 
@@ -179,24 +176,12 @@ class ResponseCache:
             match await self._admit(scope, _HINT, place.names.group, key, sealed):
                 case [str(words), str(packed), str(answer), float(until)] if self._clock() < until:
                     score = _product(vector, packed)
-                    if score >= best_score and await self._means_the_same(scope, embedder, words, place.words):
+                    if score >= best_score and alike(words, place.words):
                         best, best_score = answer, score
         if best is None:
             return None
         found = await self._answer(scope, partition, place.names.group, bytes.fromhex(best), oldest)
         return None if found is None else found._replace(exact=False)
-
-    async def _means_the_same(self, scope: TenantScope, embedder: Embedder, one: str, other: str) -> bool:
-        """Whether two texts that are near differ in nothing that counts."""
-        if not alike(one, other):
-            return False
-        differing = difference(one, other)
-        if not any(differing):
-            return True
-        if not all(differing):
-            return False
-        a, b = await self._embed(scope, embedder, differing)
-        return float(a @ b) >= _LEAST_OF_DIFFERENCE
 
     async def _vector(self, scope: TenantScope, place: Place, embedder: Embedder) -> Vectors:
         if place.vector is None:
