@@ -44,37 +44,8 @@ _POLITE: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
 """What is taken for what, one after the other. A question's mark goes where its first word asks; `5!` stays."""
 _ARTICLES: Final = frozenset({"a", "an", "the"})
 _NO_NOUN: Final = frozenset(
-    [
-        "and",
-        "or",
-        "a",
-        "an",
-        "the",
-        "is",
-        "are",
-        "was",
-        "were",
-        "do",
-        "does",
-        "did",
-        "mean",
-        "means",
-        "in",
-        "on",
-        "of",
-        "for",
-        "to",
-        "with",
-        "few",
-        "little",
-        "lot",
-        ",",
-        ";",
-        ":",
-        ".",
-        "?",
-        "!",
-    ]
+    {"and", "or", "a", "an", "the", "is", "are", "was", "were", "do", "does", "did", "mean", "means", "in", "on", "of"}
+    | {"for", "to", "with", "few", "little", "lot", *",;:.?!"}
 )
 """An article before one of these is spoken of, or is more than an article."""
 _IS: Final = frozenset({"is", "are", "was", "were"})
