@@ -90,6 +90,11 @@ TRAPS: Final = [
     ("How do I cancel my order?", "How do I track my order?"),
     ("Can I eat mushrooms raw?", "Can I eat mushrooms cooked?"),
     ("List employees who earn bonuses", "List employees who earn salaries"),
+    # articles and greetings that say something
+    ("What does a director earn?", "What does the director earn?"),
+    ("Who can a manager dismiss?", "Who can the manager dismiss?"),
+    ("Explain a contract", "Explain the contract"),
+    ("Hello, Dolly in German", "Hi, Dolly in German"),
     # one word, or what it begins with
     ("what is the copay for inpatient surgery", "what is the copay for outpatient surgery"),
     ("show me the list of inbound calls", "show me the list of outbound calls"),

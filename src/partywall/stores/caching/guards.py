@@ -26,7 +26,7 @@ _SAYS: Final = "explain|describe|summari[sz]e|list|write|translate|show|tell"
 _POLITE: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (re.compile(pattern, re.IGNORECASE), said)
     for pattern, said in (
-        (r"^(?:hello|hi|hey)[,!] +(?=\S)", ""),
+        (rf"^(?:hello|hi|hey)[,!] +(?=(?:{_ASKS}|{_SAYS}|please|can|could|is|are|do|does) )", ""),
         (r"(?<=[.?!]) +(?:thanks|thank you)[.!]?$", ""),
         (r", please(?=[.?!]?$)", ""),
         (r"^please +", ""),
@@ -50,6 +50,8 @@ _NO_NOUN: Final = frozenset(
 """An article before one of these is spoken of, or is more than an article."""
 _IS: Final = frozenset({"is", "are", "was", "were"})
 """After one of these, articles count: `what is a policy` asks for a word, `what is the policy` for a thing."""
+_HOW_TO: Final = (["how", "do", "i"], ["how", "do", "we"])
+"""Only after these is `a` taken for `the`: `explain a contract` and `what does a director earn` ask for any."""
 
 
 def alike(one: str, other: str) -> bool:
@@ -59,7 +61,7 @@ def alike(one: str, other: str) -> bool:
     while i < len(a) and j < len(b):
         if a[i] != b[j]:
             light = _is_light(a, i), _is_light(b, j)
-            if not all(light):
+            if not all(light) or [word.lower() for word in a[:3]] not in _HOW_TO:
                 # `the` may be missing; `a` may not, which is a name as well: hepatitis a.
                 if light[0] and a[i] == "the":
                     i += 1
