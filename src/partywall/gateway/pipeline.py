@@ -134,7 +134,8 @@ class Pipeline:
             size = len(raw) if asked is None else server.max_body_bytes
             scan = await scan_request(exchange, scope, scanned, self._platform.salter, api, body, size=size)
         # 6. No trail, no data: the decision is on disk before anything leaves for an upstream.
-        await self._platform.trail.admit(record)
+        if not record.admitted:
+            await self._platform.trail.admit(record)
         # 7. What this tenant was answered before, if it has that kept; or the upstream, with its own credential and
         # this tenant's salts. Given up when the client hangs up.
         exchange.request.watch()
@@ -166,6 +167,8 @@ class Pipeline:
         snapshot = exchange.serving.snapshot
         turn: Turn | None = None
         if asked is not None:
+            # Step 6 comes first here: a question may go to a model that embeds it.
+            await self._platform.trail.admit(exchange.record)
             exchange.request.watch()
             stores, limit = self._platform.stores_or_none, snapshot.server.max_body_bytes
             turn = await compose(scope, stores, wire, body, asked, decision, limit_bytes=limit)
