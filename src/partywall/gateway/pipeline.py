@@ -142,7 +142,7 @@ class Pipeline:
         hide_usage = ask_for_usage(api, body)
         recalled = await recall(scope, exchange, stores, wire, body, asked, decision, targets)
         answer = await self._ask(exchange, scope, api, body, targets, recalled)
-        # 8. The answer, checked on its way out, and kept before its end if it is to be kept.
+        # 8. The answer, checked on its way out; and kept when all of it is out, if it may be given again.
         try:
             usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage, turn=turn, scan=scan)
         finally:
