@@ -28,7 +28,7 @@ def test_every_dependency_has_its_reason() -> None:
     assert _listed("For documents") == _names(extras["documents"])
     assert _listed("For detection") == _names(extras["detection"])
     assert _listed("For PostgreSQL") == _names(extras["postgres"])
-    engines = [_names(extras[name]) for name in ("chroma", "qdrant", "valkey")]
+    engines = [_names(extras[name]) for name in ("qdrant", "valkey")]
     assert _listed("For shared engines") == [name for each in engines for name in each]
     assert _listed("For root keys elsewhere") == _names(extras["aws"]) + _names(extras["vault"])
     assert _listed("For building and testing") == _names(project["dependency-groups"]["dev"])

@@ -82,6 +82,7 @@ IN_VAIN: dict[str, dict[str, Any]] = {
     "telemetry": {"telemetry": {}},
     "workers": {"workers": {}},
     "another cache": {"storage": {"cache": "valkey"}},
+    "an engine for vectors": {"storage": {"vectors": "chroma"}},
     "a policy that is not built": {"policies": {"chain": ["rbac", "prompt-injection"]}},
     "sessions": {"multi_tenant": {"session_validation": {"session_token_binding": True}}},
     "no verification": {"multi_tenant": {"session_validation": {"verify_tenant_on_every_request": False}}},

@@ -16,7 +16,7 @@ from tests.support.documents import UPSTREAM_SECRETS, base_document, merged, wri
 from tests.support.upstream import Received, Upstream, answers, upstream, write_whole
 
 from partywall import Platform
-from partywall.errors import BadRequest, ConfigError, Denied, PartywallError
+from partywall.errors import BadRequest, ConfigError, Denied, PartywallError, PiiBlocked
 
 ALPHA, BETA = scope_of("alpha"), scope_of("beta")
 _WORDS = 64
@@ -104,6 +104,43 @@ def test_what_a_chat_may_not_do_an_embedding_may_not(tmp_path: Path, there: Upst
 
     asyncio.run(main())
     assert {each.credential for each in there.received} == {UPSTREAM_SECRETS["beta"]}
+
+
+def scanned(url: str, action: str) -> dict[str, Any]:
+    policy = {**base_document()["policy"], "pii-detector": {"action": action}}
+    return merged(document(url), policies={"chain": ["rbac", "audit-logger", "pii-detector"]}, policy=policy)
+
+
+def test_what_is_embedded_elsewhere_is_scanned_first(tmp_path: Path, there: Upstream) -> None:
+    path = write_document(tmp_path / "partywall.yaml", scanned(there.url, "redact"))
+
+    async def main() -> None:
+        async with Platform.open(path, data_dir=tmp_path / "data") as platform:
+            await platform.documents.add(ALPHA, name="a.txt", data=b"Write to jane.doe@example.com about refunds.")
+            (hit,) = await platform.documents.search(ALPHA, "refunds of jane.doe@example.com", k=1)
+            assert "jane.doe@example.com" in hit.text  # what the tenant stored stays as it is
+
+    asyncio.run(main())
+    assert [each.json["input"] for each in there.received] == [
+        ["Write to [EMAIL] about refunds."],
+        ["refunds of [EMAIL]"],
+    ]
+
+
+def test_what_is_blocked_is_not_embedded_elsewhere(tmp_path: Path, there: Upstream) -> None:
+    path = write_document(tmp_path / "partywall.yaml", scanned(there.url, "block"))
+
+    async def main() -> None:
+        async with Platform.open(path, data_dir=tmp_path / "data") as platform:
+            with pytest.raises(PiiBlocked):
+                await platform.documents.add(ALPHA, name="a.txt", data=b"Card 4111 1111 1111 1111.")
+            await platform.documents.add(ALPHA, name="b.txt", data=b"Refunds.")
+            there.received.clear()
+            with pytest.raises(PiiBlocked):
+                await platform.documents.search(ALPHA, "who is jane.doe@example.com?", k=1)
+
+    asyncio.run(main())
+    assert there.received == []
 
 
 def _said(*vectors: object) -> bytes:

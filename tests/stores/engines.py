@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from qdrant_client import AsyncQdrantClient
 from tests.support.engines.chroma import chroma_server
 from tests.support.engines.pinecone import pinecone_imitation
 from tests.support.engines.weaviate import weaviate_imitation
@@ -43,6 +42,8 @@ def settings_of(kind: EngineKind, dimensions: int = 2) -> VectorSettings:
 def engine_for(kind: str, dimensions: int = 2) -> VectorEngine:
     """An engine of that kind. Qdrant's is empty, since its client's local mode is all there is of it here."""
     if kind.startswith("qdrant"):
+        from qdrant_client import AsyncQdrantClient  # noqa: PLC0415 - half a second, and few tests need it
+
         # Said of what local mode doesn't have, and true: payload indexes and graphs aren't tested here.
         for message in ("Payload indexes have no effect", "Local mode performs exact"):
             warnings.filterwarnings("ignore", message=message, category=UserWarning)

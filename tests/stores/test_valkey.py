@@ -18,7 +18,7 @@ from tests.support.engines.child import free_port
 from tests.support.engines.proxy import Manner, Proxy
 from tests.support.engines.valkey import OWNER, SERVING, ValkeyServer, valkey_server
 
-from partywall.errors import ConfigError, StoreUnavailable
+from partywall.errors import ConfigError, CredentialUnavailable, StoreUnavailable
 from partywall.stores.backends.valkey.backend import ValkeyBackend
 from partywall.stores.backends.valkey.connections import Connections
 from partywall.stores.backends.valkey.owner import CacheOwner
@@ -133,6 +133,29 @@ def test_connections_are_few_and_the_least_recently_used_goes_first() -> None:
 
 
 # -- Replies ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_address_that_breaks_while_it_is_served_from_is_an_outage() -> None:
+    server = fresh_valkey()
+    address: list[Secret | None] = [Secret(server.url())]
+
+    def url() -> Secret:
+        if address[0] is None:
+            raise CredentialUnavailable("the file is gone")
+        return address[0]
+
+    async def main() -> None:
+        async with backend_on(replace(settings_of(server, max_connections=1), url=url)) as backend:
+            for broken in (None, Secret("valkey://nobody:@x"), Secret("not an address")):
+                address[0] = Secret(server.url())
+                await backend.partition(ALPHA, "cache").put(b"k", b"v", ttl_seconds=HOUR)
+                address[0] = broken
+                for tenant in (BETA, ALPHA):  # neither has a connection of its own: there is one, and it was alpha's
+                    with pytest.raises(StoreUnavailable):
+                        await backend.partition(tenant, "sessions").get(b"k")
+                    backend._places.clear()
+
+    asyncio.run(main())
 
 
 def test_a_call_that_is_cancelled_closes_its_connection() -> None:

@@ -52,7 +52,7 @@ MESSAGE: Json = {
     "content": [],
     "stop_reason": None,
     "stop_sequence": None,
-    "usage": {"input_tokens": 11, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 2, "output_tokens": 1},
+    "usage": {"input_tokens": 17, "output_tokens": 1},
 }
 
 

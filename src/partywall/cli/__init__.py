@@ -31,7 +31,9 @@ _COMMANDS: Final = (
     LazyCommand("documents", "partywall.cli.documents:documents_group", "Put documents into a tenant's collections."),
     LazyCommand("prompts", "partywall.cli.prompts:prompts_group", "Look after what a tenant has models told first."),
     LazyCommand(
-        "storage", "partywall.cli.storage:storage_group", "Look after the PostgreSQL server that keeps tenants' rows."
+        "storage",
+        "partywall.cli.storage:storage_group",
+        "Look after the servers that keep tenants' rows (PostgreSQL), and sessions and counters (Valkey).",
     ),
     LazyCommand("demo", "partywall.cli.demo:demo_command", "Watch two organisations try to get at each other."),
 )

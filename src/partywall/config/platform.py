@@ -56,7 +56,7 @@ class Cache(Section):
 
     mode: CacheMode = Field(
         default="off",
-        description="`exact`: to the same request. `semantic`: also to one whose last words mean the same.",
+        description="`exact`: to the same request. `semantic`: also to one whose last words differ in light words alone.",
     )
     ttl_seconds: Seconds = Field(default=3600, description="How long an answer is given again.")
     threshold: float = Field(

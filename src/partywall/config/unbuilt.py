@@ -87,6 +87,8 @@ def _sections(document: Document) -> Iterator[Unbuilt]:
         yield Unbuilt(("prompts", "directory"), "templates are not read yet")
     if document.storage.cache != "embedded" and document.encryption is None:
         yield Unbuilt(("storage", "cache"), "what lies there is sealed under tenants' keys; state `encryption`")
+    if document.storage.vectors not in ("memory", "pgvector") and document.encryption is None:
+        yield Unbuilt(("storage", "vectors"), "documents are sealed under their tenants' keys; state `encryption`")
     for tenant, settings in document.tenants.items():
         if settings.root_key is not None and document.encryption is None:
             yield Unbuilt(("tenants", tenant, "root_key"), "without `encryption`, nothing is sealed under it")

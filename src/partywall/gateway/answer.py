@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Final, Protocol
 
 from partywall.errors import UpstreamUnavailable
 from partywall.upstream.providers import ParrotAnswer
 
-__all__ = ["Answer", "LocalAnswer"]
+__all__ = ["Answer", "LocalAnswer", "is_event_stream"]
+
+_EVENT_STREAM: Final = b"text/event-stream"
 
 
 class Answer(Protocol):
@@ -30,6 +32,14 @@ class Answer(Protocol):
     async def read(self, limit_bytes: int) -> bytes: ...
     def chunks(self) -> AsyncIterator[bytes]: ...
     def abort(self) -> None: ...
+
+
+def is_event_stream(answer: Answer) -> bool:
+    """Whether `answer` says that it is a stream of server-sent events."""
+    for name, value in answer.headers:
+        if name == b"content-type":
+            return value.startswith(_EVENT_STREAM)
+    return False
 
 
 class LocalAnswer:

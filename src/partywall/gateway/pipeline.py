@@ -141,14 +141,15 @@ class Pipeline:
                 scope, exchange, self._scan_threads, scanned, self._platform.salter, api, body, size=size
             )
         # 6. No trail, no data: the decision is on disk before anything leaves for an upstream.
-        await self._platform.trail.admit(record)
+        if not record.admitted:
+            await self._platform.trail.admit(record)
         # 7. What this tenant was answered before, if it has that kept; or the upstream, with its own credential and
         # this tenant's salts. Given up when the client hangs up.
         exchange.request.watch()
         hide_usage = ask_for_usage(api, body)
         recalled = await recall(scope, exchange, stores, wire, body, asked, decision, targets)
         answer = await self._ask(exchange, scope, api, body, targets, recalled)
-        # 8. The answer, checked on its way out, and kept before its end if it is to be kept.
+        # 8. The answer, checked on its way out; and kept when all of it is out, if it may be given again.
         try:
             usage = await relay(exchange, wire, answer, decision, hide_usage=hide_usage, turn=turn, scan=scan)
         finally:
@@ -173,6 +174,8 @@ class Pipeline:
         snapshot = exchange.serving.snapshot
         turn: Turn | None = None
         if asked is not None:
+            # Step 6 comes first here: a question may go to a model that embeds it.
+            await self._platform.trail.admit(exchange.record)
             exchange.request.watch()
             stores, limit = self._platform.stores_or_none, snapshot.server.max_body_bytes
             turn = await compose(scope, stores, wire, body, asked, decision, limit_bytes=limit)

@@ -11,13 +11,13 @@ Doesn't promise: to hold a whole stream. Events go out as they come, but for tho
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from partywall.config.routing import Stage
 from partywall.errors import ToolDenied, UpstreamUnavailable
-from partywall.gateway.answer import Answer
+from partywall.gateway.answer import Answer, is_event_stream
 from partywall.gateway.context.turn import Turn
 from partywall.gateway.exchange import Exchange
 from partywall.gateway.scanning import Scan
@@ -29,8 +29,6 @@ from partywall.policy import Decision
 from partywall.trail import Verdict
 
 __all__ = ["relay", "tenant_lines"]
-
-_EVENT_STREAM: Final = b"text/event-stream"
 
 
 def tenant_lines(request_id: str, content_type: bytes) -> bytes:
@@ -61,7 +59,7 @@ def relay(
         UpstreamUnavailable: it broke off, or isn't what the API promises.
         PartywallError: it can't be kept (`Turn.keep`), or the scan stops it (`Scan.whole`).
     """
-    if _is_event_stream(answer):
+    if is_event_stream(answer):
         return _Stream(exchange, wire, decision, hide_usage=hide_usage, turn=turn, scan=scan).relay(answer)
     return _whole(exchange, wire, answer, decision, turn, scan)
 
@@ -89,14 +87,6 @@ async def _whole(
     exchange.require_standing()
     exchange.responder.whole(200, tenant_lines(exchange.id, b"application/json"), body)
     return usage
-
-
-def _is_event_stream(answer: Answer) -> bool:
-    """Whether `answer` says that it is a stream of server-sent events."""
-    for name, value in answer.headers:
-        if name == b"content-type":
-            return value.startswith(_EVENT_STREAM)
-    return False
 
 
 class _Stream:

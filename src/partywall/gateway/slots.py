@@ -21,7 +21,7 @@ from partywall.gateway.wire import Api
 from partywall.tenancy import TenantScope
 from partywall.upstream.client import Origin, PoolKey, UpstreamPool
 from partywall.upstream.providers.base import Body
-from partywall.upstream.slot_proof import Ask, keeps_slots_apart
+from partywall.upstream.slot_proof import Ask, why_not_apart
 from partywall.upstream.slots import Lease, SlotTable
 from partywall.upstream.targets import Upstream
 
@@ -80,7 +80,7 @@ class Slots:
         try:
             async with asyncio.timeout(_PROOF_SECONDS):
                 ask = self._ask(scope, upstream, origin)
-                wrong = await keeps_slots_apart(ask, upstream.slots, upstream.model or "default")
+                wrong = await why_not_apart(ask, upstream.slots, upstream.model or "default")
         except (TimeoutError, PartywallError) as error:
             wrong = f"it can't be asked ({type(error).__name__})"
         if wrong is None:

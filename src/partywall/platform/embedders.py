@@ -6,7 +6,7 @@ another. Whether its texts may go there is asked of the present document, at eac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from partywall.config.secret_refs import SecretResolver
 from partywall.platform.salts import Salter
@@ -21,6 +21,7 @@ from partywall.upstream.targets import Upstream, compile_targets
 __all__ = ["Embedders"]
 
 _IDLE_SECONDS = 60.0
+_MARKERS = "pii-marker"
 
 
 class Embedders:
@@ -66,8 +67,15 @@ class Embedders:
             lambda scope: self._salter.salts_of(scope.tenant),
             self._pool,
             self._secrets,
+            self._outward,
             timeout_seconds=server.answer_timeout_seconds,
         )
+
+    async def _outward(self, scope: TenantScope, texts: Sequence[str]) -> Sequence[str]:
+        scanned = self._snapshot().scanned
+        if scanned is None:
+            return texts
+        return await scanned.outward(self._salter.salt(_MARKERS, scope.tenant).encode(), texts)
 
     def _upstream_for(self, scope: TenantScope, target: str) -> tuple[TargetRule, Upstream]:
         snapshot = self._snapshot()

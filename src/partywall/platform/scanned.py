@@ -1,12 +1,15 @@
 """What a document has texts scanned for, compiled.
 
-Promises: a document that no chain of which names `pii-detector` costs nothing and needs no extra; one that does is
-refused without the extra `detection`, and when a setting can't be used.
+Promises: what goes to a model elsewhere to be embedded (questions, documents, what a cache compares) is scanned in
+every document that names the policy in a chain, whoever's chain that is. A document that no chain of which names
+`pii-detector` costs nothing and needs no extra; one that does is refused without the extra `detection`, and when a
+setting can't be used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,7 @@ from partywall.config.document import Document
 from partywall.config.kinds import PolicyKind
 from partywall.config.policy import PiiDetector
 from partywall.config.routing import ChainEntry
+from partywall.errors import PiiBlocked
 
 if TYPE_CHECKING:
     from partywall.detection.pii import PiiPolicy
@@ -28,6 +32,21 @@ class Scanned:
     requests: PiiPolicy
     answers: PiiPolicy
     """The same without `restore`: what a model makes up has no value to be put back."""
+
+    async def outward(self, key: bytes, texts: Sequence[str]) -> list[str]:
+        """Texts as they may go to a model that embeds them. `key`: the tenant's, see `PiiPolicy.request`.
+
+        Raises:
+            PiiBlocked: they hold what the document blocks.
+        """
+        return await asyncio.to_thread(self._cleaned, key, texts)
+
+    def _cleaned(self, key: bytes, texts: Sequence[str]) -> list[str]:
+        redaction = self.answers.request(key)
+        cleaned = [redaction.redact(text) for text in texts]
+        if self.answers.action == "block" and any(each.findings for each in cleaned):
+            raise PiiBlocked("a text that was to be embedded elsewhere holds personal data")
+        return [each.text for each in cleaned]
 
     @classmethod
     def of(cls, document: Document) -> Scanned | None:

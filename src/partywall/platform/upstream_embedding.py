@@ -4,12 +4,13 @@ Promises: texts go only to a target that policy lets this tenant's chats go to (
 promised), with that target's own credential and this tenant's salts, over a connection that no other tenant uses. An
 answer of another shape than was stated is refused. Nothing falls back: another model's vectors mean something else.
 
-Doesn't promise: to hide from that upstream what a document says. Choose one whose vendor may read it.
+Doesn't promise: to hide from that upstream what a document says, but for what `pii-detector` takes out. Choose one
+whose vendor may read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     Vectors: TypeAlias = npt.NDArray[np.float32]
 
-__all__ = ["EmbeddingModel", "UpstreamEmbedder", "UpstreamFor"]
+__all__ = ["EmbeddingModel", "Outward", "UpstreamEmbedder", "UpstreamFor"]
 
 _BATCH: Final = 64
 _MOST_ANSWER_BYTES: Final = 32 * 2**20
@@ -39,6 +40,9 @@ _LARGEST: Final = 1e18  # its square is a float32 still
 
 UpstreamFor: TypeAlias = Callable[[TenantScope, str], tuple[TargetRule, Upstream]]
 """The target of that id as the present document has it, if this scope may use it. Raises Denied if not."""
+
+Outward: TypeAlias = Callable[[TenantScope, Sequence[str]], Awaitable[Sequence[str]]]
+"""Texts of the scope's tenant as the present document lets them go. Raises Denied if it doesn't."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class UpstreamEmbedder:
         salts_of: Callable[[TenantScope], Salts],
         pool: UpstreamPool,
         secrets: SecretResolver,
+        outward: Outward,
         *,
         timeout_seconds: float,
     ) -> None:
@@ -68,6 +73,7 @@ class UpstreamEmbedder:
         self._salts_of = salts_of
         self._pool = pool
         self._secrets = secrets
+        self._outward = outward
         self._timeout_seconds = timeout_seconds
 
     @property
@@ -84,12 +90,13 @@ class UpstreamEmbedder:
         """See `Embedder.embed`.
 
         Raises:
-            Denied: policy doesn't let this tenant's texts go there.
+            Denied: policy doesn't let this tenant's texts go there, or not these.
             UpstreamUnavailable, CredentialUnavailable: it can't be asked, or answered something else.
         """
         import numpy as np  # noqa: PLC0415 - of the extra `documents`; whoever embeds has it
 
         rule, upstream = self._upstream_for(scope, self._model.target)
+        texts = await self._outward(scope, texts)
         found: list[Sequence[float]] = []
         for start in range(0, len(texts), _BATCH):
             batch = list(texts[start : start + _BATCH])

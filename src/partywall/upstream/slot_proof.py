@@ -4,8 +4,8 @@ Two settings of the server's undo a pinned slot without a word. Its cache in hos
 restores a prompt into whatever slot is asked for it, whoever sent it first. And a slot beyond its last (`--parallel`)
 is another one counted from the beginning. So the server is tried with texts that nobody else can have sent.
 
-Promises: True only when a text that one slot had worked on was found there again, was found in no other, and wasn't
-found anywhere once another text had taken its place; and when all slots of the document exist.
+Promises: nothing is wrong (None) only when a text that one slot had worked on was found there again, was found in no
+other, and wasn't found anywhere once another text had taken its place; and when all slots of the document exist.
 
 Doesn't promise: that the server stays as it was found. Who restarts it with other settings restarts the gateway too.
 """
@@ -18,7 +18,7 @@ from typing import Final
 
 import orjson
 
-__all__ = ["Ask", "keeps_slots_apart"]
+__all__ = ["Ask", "why_not_apart"]
 
 Ask = Callable[[bytes, bytes, bytes], Awaitable[tuple[int, bytes]]]
 """Sends a method, a path below the server's root, and a body; gives the status and the body of the answer."""
@@ -28,7 +28,7 @@ _FEW_TOKENS: Final = 8
 """What random texts may have in common by chance, and a quarter of what one of them has."""
 
 
-async def keeps_slots_apart(ask: Ask, slot_ids: Sequence[int], model: str) -> str | None:
+async def why_not_apart(ask: Ask, slot_ids: Sequence[int], model: str) -> str | None:
     """None when it does; otherwise what is wrong, for operators."""
     status, body = await ask(b"GET", b"/props", b"")
     total = _member(body, "total_slots") if status == 200 else None

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.gateway.caching.worlds import CHAT, body, cache_notes, document, said, serving
-from tests.support.documents import headers_of
+from tests.support.documents import TENANTS, headers_of, write_document
 from tests.support.inprocess import Client
 from tests.support.upstream import Upstream
 
+from partywall.errors import ConfigError
+from partywall.platform.source import Source
+
 ASKED, ALIKE = "How do I connect a printer?", "How do I connect the printer?"
+EMBEDDING = {"target": "shared", "dimensions": 256}
 
 
 async def _asks(client: Client, tenant: str, words: str, **fields: Any) -> str:
@@ -53,3 +59,33 @@ def test_what_one_plants_catches_nothing_of_the_other(tmp_path: Path, server: Up
             assert len(server.received) == before + 1
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("missing", "said", "refused"),
+    [
+        ("wordllama", {"cache": {"mode": "semantic"}}, "cache.mode: "),
+        ("wordllama", {"tenants": {"alpha": {}, "beta": {"cache": "semantic"}}}, "tenants.beta.cache: "),
+        ("wordllama", {"cache": {"mode": "exact"}}, None),
+        ("wordllama", {"cache": {"mode": "semantic"}, "tenants": {t: {"cache": "exact"} for t in TENANTS}}, None),
+        ("wordllama", {"cache": {"mode": "semantic"}, "rag": {"embedding": EMBEDDING}}, None),
+        ("numpy", {"cache": {"mode": "semantic"}, "rag": {"embedding": EMBEDDING}}, "cache.mode: "),
+    ],
+)
+def test_what_nothing_compares_is_not_served(
+    tmp_path: Path,
+    server: Upstream,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: str,
+    said: dict[str, Any],
+    refused: str | None,
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else find(name, *rest))
+    path = write_document(tmp_path / "partywall.yaml", document(server, "off") | said)
+    if refused is None:
+        Source(path).read()
+        return
+    with pytest.raises(ConfigError, match=refused) as raised:
+        Source(path).read()
+    assert 'pip install "partywall[documents]"' in str(raised.value)

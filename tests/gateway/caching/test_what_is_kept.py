@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 from tests.gateway.caching.worlds import CHAT, body, cache_notes, document, said, serving
-from tests.support.documents import headers_of
+from tests.support.documents import headers_of, write_document
+from tests.support.engines.valkey import OWNER, valkey_server
 from tests.support.inprocess import Reply
 from tests.support.records import recorded
 from tests.support.upstream import Received, Upstream, chat_answer, chat_events, write_stream, write_whole
 
-from partywall.errors import StoreUnavailable
+import partywall.stores.caching.patience
+from partywall.errors import ConfigError, CredentialUnavailable, KeyUnavailable, PartywallError, StoreUnavailable
+from partywall.platform.storage import migrate_storage
 from partywall.stores.backends.memory_values import MemoryValuePartition
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "search", "arguments": "{}"}}
@@ -118,9 +122,12 @@ def test_what_is_part_of_the_store_is_not_kept_here(tmp_path: Path, server: Upst
     asyncio.run(main())
 
 
-def test_without_its_engine_requests_go_on(tmp_path: Path, server: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("broken", [StoreUnavailable, KeyUnavailable, CredentialUnavailable, ConfigError])
+def test_without_its_engine_requests_go_on(
+    tmp_path: Path, server: Upstream, monkeypatch: pytest.MonkeyPatch, broken: type[PartywallError]
+) -> None:
     async def fails(*_: object, **__: object) -> None:
-        raise StoreUnavailable("the engine is down")
+        raise broken("the engine is down")
 
     async def main() -> None:
         async with serving(tmp_path, document(server)) as client:
@@ -132,6 +139,57 @@ def test_without_its_engine_requests_go_on(tmp_path: Path, server: Upstream, mon
             assert len(server.received) == 3
             await client.platform.trail.flush()
         reasons = [r.reason for e in recorded(tmp_path / "data", "alpha") for r in e.policies if r.kind == "cache"]
-        assert sorted(reasons) == ["miss", "miss", "miss: StoreUnavailable", "not kept: StoreUnavailable"]
+        assert sorted(reasons) == ["miss", "miss", f"miss: {broken.__name__}", f"not kept: {broken.__name__}"]
+
+    asyncio.run(main())
+
+
+def test_an_engine_that_hangs_costs_next_to_nothing(
+    tmp_path: Path, server: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real Valkey, stopped by SIGSTOP: its sockets stay open, and nothing answers."""
+    valkey = valkey_server()
+    valkey.clear()
+    monkeypatch.setenv("PW_CACHE", valkey.url())
+    monkeypatch.setenv("PW_CACHE_OWNER", valkey.url(OWNER))
+    storage = {
+        "cache": "valkey",
+        "cache_url_ref": {"env": "PW_CACHE"},
+        "cache_owner_url_ref": {"env": "PW_CACHE_OWNER"},
+    }
+    sealed = {"encrypted_per_tenant": ["conversation_logs", "agent_memory", "user_preferences"]}
+    made = document(server) | {"storage": storage, "encryption": sealed}
+
+    async def main() -> None:
+        path = write_document(tmp_path / "partywall.yaml", made)
+        async for _ in migrate_storage(path, tmp_path / "data"):
+            pass
+        async with serving(tmp_path, made) as client:
+
+            async def asks(what: str, tenant: str = "alpha") -> float:
+                begun = time.monotonic()
+                assert (await client.post(CHAT, headers_of(tenant), body(what))).status == 200
+                return time.monotonic() - begun
+
+            await asks("one")
+            await asks("one")
+            assert len(server.received) == 1
+            valkey.suspend()
+            try:
+                took = await asks("two")
+                monkeypatch.setattr(partywall.stores.caching.patience, "DEADLINE_SECONDS", 30.0)
+                passed_by = [await asks("three"), await asks("four", "beta")]
+            finally:
+                valkey.resume()
+            assert took < 2  # and not the 3 s that other uses of the engine wait
+            assert max(passed_by) < 2  # nobody asked it, or these would have waited for 3 s
+            client.platform.stores.cache._patience._again = 0.0
+            await asks("one")
+            assert len(server.received) == 4
+            await client.platform.trail.flush()
+        reasons = [r.reason for e in recorded(tmp_path / "data", "alpha") for r in e.policies if r.kind == "cache"]
+        told = ["miss", "hit-exact: 0 s old", "miss: StoreUnavailable", "bypass: the cache doesn't answer"]
+        assert reasons[:4] == told
+        assert reasons[4].startswith("hit-exact")
 
     asyncio.run(main())

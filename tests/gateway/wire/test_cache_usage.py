@@ -24,11 +24,13 @@ def openai_usage(cached: int) -> dict[str, Any]:
 
 
 def chat(cached: int) -> dict[str, Any]:
-    """As llama.cpp and SGLang tell it, with Groq's copy."""
+    """As llama.cpp and SGLang tell it, with Groq's copy and OpenRouter's prices."""
     return {
         "id": "chatcmpl-1",
         "choices": [{"index": 0, "message": {"content": "x"}, "meta_info": {"cached_tokens": cached}}],
-        "usage": openai_usage(cached) | {"prompt_cache_hit_tokens": cached, "prompt_time": 0.5 - cached / 1e5},
+        "usage": openai_usage(cached)
+        | {"prompt_cache_hit_tokens": cached, "prompt_time": 0.5 - cached / 1e5}
+        | {"cost": 3.0 - cached / 1e4, "cost_details": {"upstream_inference_cost": 1.0 - cached / 1e4}},
         "timings": {"cache_n": cached, "prompt_n": 3000 - cached, "prompt_ms": 3000.0 - cached},
         "x_groq": {"usage": openai_usage(cached)},
         "system_fingerprint": "b1",

@@ -111,6 +111,16 @@ def test_an_engine_that_is_not_initialised_is_told_how(tmp_path_factory: pytest.
     assert "is not initialised (501); run: bao operator init" in ask_impostor(answer)
 
 
+async def _once_it_goes_on(root: Root, wrapped: bytes) -> bytes:
+    """It has to catch up first, and the machine may be busy."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await root.unwrap(ALPHA, wrapped, PLACE)
+            except KeyUnavailable:
+                await asyncio.sleep(0.2)
+
+
 def test_an_engine_that_hangs_is_given_up_on_and_serves_again_once_it_goes_on(engine: SealedBao) -> None:
     async def main() -> None:
         async with used(engine) as (root, key, wrapped):
@@ -120,8 +130,7 @@ def test_an_engine_that_hangs_is_given_up_on_and_serves_again_once_it_goes_on(en
                     assert "did not answer within 1 s" in await refused(root, wrapped)
             finally:
                 engine.child.resume()
-            await asyncio.sleep(0.2)
-            assert await root.unwrap(ALPHA, wrapped, PLACE) == key
+            assert await _once_it_goes_on(root, wrapped) == key
 
     asyncio.run(main())
 

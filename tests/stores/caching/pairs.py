@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["SAME", "TRAPS"]
+__all__ = ["HELD_OUT", "SAME", "TRAPS"]
 
 SAME: Final = [
     ("What is your refund policy?", "what is your refund policy"),
@@ -90,4 +90,56 @@ TRAPS: Final = [
     ("How do I cancel my order?", "How do I track my order?"),
     ("Can I eat mushrooms raw?", "Can I eat mushrooms cooked?"),
     ("List employees who earn bonuses", "List employees who earn salaries"),
+    # articles and greetings that say something
+    ("What does a director earn?", "What does the director earn?"),
+    ("Who can a manager dismiss?", "Who can the manager dismiss?"),
+    ("Explain a contract", "Explain the contract"),
+    ("Hello, Dolly in German", "Hi, Dolly in German"),
+    # one word, or what it begins with
+    ("what is the copay for inpatient surgery", "what is the copay for outpatient surgery"),
+    ("show me the list of inbound calls", "show me the list of outbound calls"),
+    ("how is hypoglycemia treated in adults", "how is hyperglycemia treated in adults"),
+    ("how is hypothyroidism treated in adults", "how is hyperthyroidism treated in adults"),
+    ("what prenatal instructions do patients get", "what postnatal instructions do patients get"),
+    ("what preoperative instructions do patients get", "what postoperative instructions do patients get"),
+    ("what are our current accounts inflow", "what are our current accounts outflow"),
+    ("how do we book domestic tickets", "how do we book international tickets"),
+    ("who is entitled to paternal leave", "who is entitled to maternal leave"),
+    ("who is entitled to paternity leave", "who is entitled to maternity leave"),
+    ("how do we book indoor tickets", "how do we book outdoor tickets"),
+    ("how do we book online tickets", "how do we book offline tickets"),
+    ("show me the list of taxable calls", "show me the list of nontaxable calls"),
+    ("how do we book refundable tickets", "how do we book nonrefundable tickets"),
+    ("what are our current accounts payable", "what are our current accounts receivable"),
+    ("what are our current accounts payables", "what are our current accounts receivables"),
+    ("show me the list of precondition calls", "show me the list of postcondition calls"),
+    ("what vegan instructions do patients get", "what vegetarian instructions do patients get"),
 ]
+
+HELD_OUT: Final = [
+    ("Who signs the intracompany agreement?", "Who signs the intercompany agreement?"),
+    ("Is the drug administered intramuscularly?", "Is the drug administered intravenously?"),
+    ("How do I upgrade my subscription?", "How do I downgrade my subscription?"),
+    ("What is the debtor obliged to do?", "What is the creditor obliged to do?"),
+    ("Which contracts are signed by suppliers?", "Which contracts are signed for suppliers?"),
+    ("Can employees work remotely?", "Do employees work remotely?"),
+    ("Who is the chairman?", "Who was the chairman?"),
+    ("What do I owe you?", "What do you owe me?"),
+    ("Does the rule apply to US?", "Does the rule apply to us?"),
+    ("No, refunds are possible.", "No refunds are possible."),
+    ("Are there a few errors in the report?", "Are there few errors in the report?"),
+    ("What is a policy?", "What is the policy?"),
+    ("Explain the difference between a and an", "Explain the difference between an and the"),
+    ("Explain hepatitis a treatment", "Explain hepatitis treatment"),
+    ("What is 5!", "What is 5?"),
+    ("Compute x² for me", "Compute x2 for me"),
+    ("Which plans cover eyes and teeth?", "Which plans cover eyes or teeth?"),
+    ("The meeting is cancelled.", "The meeting is cancelled?"),
+    ("Who hired the interviewer?", "Who hired the interviewee?"),
+    ("Wie hoch ist der Bruttolohn?", "Wie hoch ist der Nettolohn?"),
+    ("Is hydroxyzine safe for adults?", "Is hydralazine safe for adults?"),
+    ("How many employees are employed?", "How many employers are employed?"),
+    ("if x:\n    y()\nz()", "if x:\n    y()\n    z()"),
+    ("Can you delete files?", "Delete files."),
+]
+"""Written when the rule stood, to try it. A trap that it falls into goes to the others with what mends it."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.stores.caching.pairs import SAME, TRAPS
+from tests.stores.caching.pairs import HELD_OUT, SAME, TRAPS
 from tests.stores.caching.worlds import CIRCUMSTANCES, RULE, kept
 from tests.stores.houses import House, house_in, scope_of
 
@@ -42,12 +42,15 @@ def test_nothing_matches_that_must_not_and_what_means_the_same_mostly_does(
             house.stores.cache.embed_with(lambda _scope: embedder)
             traps = TRAPS + [(CONTEXT + one, CONTEXT + other) for one, other in TRAPS]
             traps += [(other, one) for one, other in TRAPS]
+            traps += HELD_OUT
             false = [pair for pair in traps if await _matches(house, *pair)]
             return false, [pair for pair in SAME if await _matches(house, *pair)]
 
     false, hits = asyncio.run(main())
     with capsys.disabled():
-        sys.stdout.write(f"\n{len(false)} of {3 * len(TRAPS)} false hits, {len(hits)} of {len(SAME)} hits ")
+        sys.stdout.write(
+            f"\n{len(false)} of {3 * len(TRAPS) + len(HELD_OUT)} false hits, {len(hits)} of {len(SAME)} hits "
+        )
     assert false == []
     assert len(hits) >= len(SAME) // 2
 
@@ -63,6 +66,13 @@ def test_words_alone_would_not_do() -> None:
         return blind
 
     assert asyncio.run(main()) >= len(TRAPS) // 4
+
+
+@pytest.mark.parametrize(("one", "other"), HELD_OUT)
+def test_the_guards_alone_refuse(one: str, other: str) -> None:
+    """However near the vectors are: no model is asked here."""
+    assert not alike(one, other)
+    assert not alike(other, one)
 
 
 @pytest.mark.parametrize(("one", "other"), SAME[:4])

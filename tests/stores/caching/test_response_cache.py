@@ -132,21 +132,23 @@ def test_every_field_makes_another_partition(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("dropped", Circumstances._fields)
-def test_a_dropped_field_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dropped: str) -> None:
+def test_a_dropped_field_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Cryptography.name
+    dropped = ""
+
+    async def forgetful(self: Cryptography, scope: TenantScope, *parts: str) -> bytes:
+        if dropped in parts:
+            at = parts.index(dropped)
+            parts = (*parts[:at], *parts[at + 2 :])
+        return await whole(self, scope, *parts)
+
     async def main() -> None:
+        nonlocal dropped
         async with house_in(tmp_path, "memory") as house:
-            whole = Cryptography.name
-
-            async def forgetful(self: Cryptography, scope: TenantScope, *parts: str) -> bytes:
-                if dropped in parts:
-                    at = parts.index(dropped)
-                    parts = (*parts[:at], *parts[at + 2 :])
-                return await whole(self, scope, *parts)
-
             monkeypatch.setattr(Cryptography, "name", forgetful)
-            collisions = _collisions(await _all_names(house))
-            assert any(what.startswith(f"{dropped}/") for what in collisions)
+            for dropped in Circumstances._fields:
+                collisions = _collisions(await _all_names(house))
+                assert any(what.startswith(f"{dropped}/") for what in collisions), dropped
 
     asyncio.run(main())
 

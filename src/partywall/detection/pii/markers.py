@@ -10,6 +10,7 @@ Doesn't promise: that a marker of the same length hides how long the value was.
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -22,6 +23,7 @@ MarkerFormat = Literal["label", "asterisks", "partial", "hash"]
 _SHOWN: Final = 4
 _STARS: Final = 8
 _HASH_DIGITS: Final = 12
+_HALF: Final = re.compile("[\ud800-\udfff]")
 
 LITERAL: Final = Entity("literal", "custom", r"\[[A-Z0-9_]{1,48}_[0-9a-f]{1,12}\]", len)
 """What looks like one of our numbered markers and isn't: it is given a marker too, so that none is ambiguous."""
@@ -38,7 +40,7 @@ class Markers:
     preserve_length: bool = False
     is_numbered: bool = False
     values: dict[str, str] = field(default_factory=dict)
-    """With `is_numbered`: the value behind each marker that was given out."""
+    """With `is_numbered`: the value behind each marker that was given out, but for those with half a character."""
     _given: dict[tuple[str, str], str] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
 
@@ -71,7 +73,8 @@ class Markers:
                 self._counts[entity] = number = self._counts.get(entity, 0) + 1
                 marker = f"[{entity.upper()}_{number}]"
             self._given[entity, value] = marker
-            self.values[marker] = value
+            if not _HALF.search(value):  # which no answer could be written with
+                self.values[marker] = value
         return marker
 
     def _hash(self, entity: str, value: str) -> str:

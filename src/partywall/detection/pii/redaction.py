@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from partywall.detection.pii.detector import Detector, Look, Seen
 from partywall.detection.pii.markers import LITERAL, Markers
 from partywall.detection.pii.restoring import StreamRestorer, restore
-from partywall.detection.spans import Finding
+from partywall.detection.spans import Finding, settle
 from partywall.errors import PiiBlocked
 
 __all__ = ["HELD_MOST", "Redacted", "Redaction", "StreamScanner"]
@@ -80,10 +80,23 @@ class Redaction:
         self._detector = detector
         self._markers = markers
 
-    def redact(self, text: str) -> Redacted:
-        """`text` with markers. The same value gets the same marker throughout a request."""
-        scanner = self.scanner()
-        return Redacted(scanner.end(text), scanner.findings)
+    def redact(self, text: str, *, label: str = "") -> Redacted:
+        """`text` with markers. The same value gets the same marker throughout a request. With a `label`, what is only
+        found behind it is found as well."""
+        found = self._detector.find(text)
+        if label:
+            labelled = self._detector.find(label + text) if text else []
+            found += [Finding(name, max(0, start - len(label)), end - len(label)) for name, start, end in labelled]
+        pieces: list[str] = []
+        findings: list[Finding] = []
+        place = 0
+        for start, end, index in settle((each.start, each.end, index) for index, each in enumerate(found)):
+            name = found[index].entity
+            pieces += text[place:start], self._markers.marker(name, text[start:end])
+            place = end
+            if name != LITERAL.name:
+                findings.append(Finding(name, start, end))
+        return Redacted("".join([*pieces, text[place:]]), findings)
 
     def scanner(self) -> StreamScanner:
         """For one stream of text. Each text of an answer (choice, block, call) needs its own."""

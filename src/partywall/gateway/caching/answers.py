@@ -17,7 +17,7 @@ from typing import Final
 import orjson
 
 from partywall.errors import UpstreamUnavailable
-from partywall.gateway.answer import Answer
+from partywall.gateway.answer import Answer, is_event_stream
 from partywall.gateway.wire import JsonObject, SseSplitter
 from partywall.gateway.wire.refusals import sse
 from partywall.gateway.wire.streaming import DONE
@@ -50,9 +50,7 @@ class Keeping:
         self._read: bytearray | None = bytearray()
         self.status = answer.status
         self.headers = answer.headers
-        self.streamed = any(
-            name == b"content-type" and value.startswith(b"text/event-stream") for name, value in answer.headers
-        )
+        self.streamed = is_event_stream(answer)
 
     def body(self) -> bytes | None:
         """All that was read; None when that was too much."""

@@ -1,8 +1,9 @@
 """Step 7's other half: what the tenant was answered before, or the upstream's answer, to be kept when it has ended.
 
-Promises: a cache that can't be asked is no reason to refuse: the request goes on, and its record says why nothing was
-found. What was decided about the request stands before anything is looked up, and a kept answer passes everything that
-an upstream's does. Kept is only what its client was given to the end, by the target that comes first.
+Promises: a cache that can't be asked is no reason to refuse, nor to wait for long: the request goes on, and its record
+says why nothing was found. What was decided about the request stands before anything is looked up, and a kept answer
+passes everything that an upstream's does. Kept is only what its client was given to the end, by the target that comes
+first.
 
 Doesn't promise: to ask an upstream once for two equal requests that come at the same time.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from partywall.config.routing import Stage
-from partywall.errors import KeyUnavailable, PayloadTooLarge, StoreUnavailable
+from partywall.errors import PartywallError
 from partywall.gateway.answer import Answer
 from partywall.gateway.caching.answers import Keeping, Replayed
 from partywall.gateway.caching.asking import circumstances_of, question_of
@@ -29,8 +30,6 @@ from partywall.trail import Verdict
 from partywall.upstream.targets import Upstream
 
 __all__ = ["Recall", "recall"]
-
-_FAILURES = (StoreUnavailable, KeyUnavailable)
 
 
 class Recall:
@@ -61,6 +60,9 @@ class Recall:
         keeping, cache, place, rule = self._keeping, self._cache, self._place, self._rule
         if keeping is None or cache is None or place is None or rule is None:
             return
+        if cache.is_passed_by:
+            self.note("not kept: the cache doesn't answer")
+            return
         body = keeping.body()
         if body is None or not may_be_kept(self._wire, body, streamed=keeping.streamed):
             return
@@ -68,7 +70,7 @@ class Recall:
             await cache.keep(self._scope, place, rule, KeptAnswer(keeping.streamed, body.decode()))
         except UnicodeDecodeError:
             return
-        except (*_FAILURES, PayloadTooLarge, ValueError) as error:
+        except (PartywallError, ValueError) as error:  # whatever it is: the answer is out, and nothing hangs on this
             self.note(f"not kept: {type(error).__name__}")
 
     async def find(self, cache: ResponseCache, rule: CacheRule, place: Place, wishes: Wishes) -> None:
@@ -111,6 +113,9 @@ async def recall(
     if not wishes.find and not wishes.keep:
         recalled.note("bypass: the client wants none")
         return recalled
+    if stores.cache.is_passed_by:
+        recalled.note("bypass: the cache doesn't answer")
+        return recalled
     circumstances = circumstances_of(scope, exchange, wire.api, str(body["model"]), targets, per_user=rule.per_user)
     # What was searched for belongs to these words alone.
     question = question_of(wire.api, body, circumstances, compares=rule.semantic and asked is None)
@@ -119,6 +124,6 @@ async def recall(
     try:
         place = await stores.cache.place(scope, question, rule)
         await recalled.find(stores.cache, rule, place, wishes)
-    except _FAILURES as error:
+    except PartywallError as error:  # whatever it is: nothing is decided here, so that it is a miss
         recalled.note(f"miss: {type(error).__name__}")
     return recalled

@@ -1,14 +1,16 @@
 """Streams of choices: Chat and Completions.
 
-A text ends with its choice, and so does a call, or when another call takes its index.
+A text ends with its choice, wherever in a delta it stands, and so does a call, or when another call takes its index.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from partywall.errors import UpstreamUnavailable
 from partywall.gateway.scanning.channels import Event, EventScan, place_of
+from partywall.gateway.scanning.parts import Steps, fed_parts, part_at
 from partywall.gateway.scanning.texts import Texts
 from partywall.gateway.wire import JsonObject
 from partywall.gateway.wire.shapes import objects
@@ -75,13 +77,17 @@ class ChoicesScan(EventScan):
             said["delta"], is_silent = self._delta(place, delta, before)
             is_quiet = is_quiet and is_silent
         if choice.get("finish_reason") is not None:
-            self._end_here(place, said)
+            self._end_here(place, said, before)
             before += self._end(place)
             return said
         return None if is_quiet and ("delta" in said or "text" in said) else said
 
-    def _end_here(self, place: int | str, said: JsonObject) -> None:
+    def _end_here(self, place: int | str, said: JsonObject, before: list[Event]) -> None:
         """The rest of the texts that the choice's last event goes on with stands behind what it says of them."""
+        delta = said.get("delta")
+        if isinstance(delta, dict) and (parts := {key: delta[key] for key in delta if _is_parted(delta[key])}):
+            before.append(self._made(place, {"delta": parts}))
+            said["delta"] = {key: value for key, value in delta.items() if key not in parts}
         for holder in (said, said.get("delta")):
             for field, text in list(holder.items()) if isinstance(holder, dict) else ():
                 if isinstance(text, str) and isinstance(holder, dict):
@@ -101,9 +107,12 @@ class ChoicesScan(EventScan):
                 said[key] = released = self._fed((place, key), value)
                 is_silent = is_silent and bool(value) and not released
             else:
-                said[key] = self._walk.value(key, value)
+                said[key] = fed_parts(self._walk, partial(self._fed_part, place), value, (key,))
                 is_silent = False
         return said, is_silent
+
+    def _fed_part(self, place: int | str, steps: Steps, text: str) -> str:
+        return self._fed((place, steps), text)
 
     def _take(self, place: int | str, piece: JsonObject, before: list[Event]) -> None:
         """Keep a piece of a call."""
@@ -144,7 +153,8 @@ class ChoicesScan(EventScan):
         for key in [key for key in self._channels if isinstance(key, tuple) and key[0] == place]:
             if rest := self._ended(key):
                 field = key[1]
-                out.append(self._made(place, {"text": rest} if field == "text" else {"delta": {field: rest}}))
+                delta = part_at(field, rest) if isinstance(field, tuple) else {field: rest}
+                out.append(self._made(place, {"text": rest} if field == "text" else {"delta": delta}))
         for slot in [slot for slot in self._calls if slot[0] == place]:
             out += self._complete(slot)
         return out
@@ -162,6 +172,10 @@ class ChoicesScan(EventScan):
     def _made(self, place: int | str, fields: JsonObject) -> Event:
         choice = {"index": place, **fields, "finish_reason": None}
         return self._name, {**self._base, "choices": [choice]}
+
+
+def _is_parted(value: object) -> bool:
+    return isinstance(value, list | dict) and bool(value)
 
 
 def _put(piece: JsonObject, arguments: str) -> None:

@@ -22,6 +22,7 @@ from partywall.gateway.scanning.places import Walk, refuse_tokens
 from partywall.gateway.scanning.texts import Texts
 from partywall.gateway.scanning.threads import ScanThreads
 from partywall.gateway.wire import Api, JsonObject
+from partywall.gateway.wire.shapes import malformed
 from partywall.policy import Decision
 from partywall.tenancy import TenantScope
 from partywall.trail import Verdict
@@ -163,6 +164,8 @@ def _refusing(decision: Decision, stage: Stage) -> Iterator[None]:
     except PartywallError:
         raise
     except RecursionError:
+        if stage is Stage.PRE_REQUEST:
+            raise malformed("it is nested too deeply") from None
         raise ScannerUnavailable("it is nested too deeply to be scanned") from None
     except Exception as error:  # in order to refuse: nothing that wasn't scanned goes on
         failure = ScannerUnavailable(f"the scanner failed: {type(error).__name__}")

@@ -44,9 +44,13 @@ class Texts:
         """For one text that comes in pieces."""
         return Channel(self, self._redaction, self._restores_from)
 
-    def whole(self, text: str) -> str:
-        """A whole text, as it may go on."""
-        return self.channel().end(text) if text else text
+    def whole(self, text: str, *, label: str = "") -> str:
+        """A whole text, as it may go on. `label` is what stands before it and may give it away."""
+        if not label or self._redaction is None:
+            return self.channel().end(text) if text else text
+        released, findings = self._redaction.redact(text, label=label)
+        self.found.update(finding.entity for finding in findings)
+        return released if self._restores_from is None else self._restores_from.restore(released)
 
     def look_at(self, text: str) -> None:
         """A text that must stay as it is."""

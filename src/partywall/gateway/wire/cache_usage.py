@@ -40,6 +40,8 @@ _TELLTALES: Final = frozenset(
 """Members of an answer, an event or a choice that tell of the cache and of nothing that a client needs."""
 _COUNTED_APART: Final = ("cache_read_input_tokens", "cache_creation_input_tokens")
 _KEPT_COARSE: Final = frozenset({"cached_tokens", "cache_read_input_tokens"})
+_PRICE: Final = "cost"
+"""Some vendors bill cached tokens less, and say what they billed."""
 _TIMES: Final = ("_time", "_duration", "_ms")
 
 
@@ -93,12 +95,14 @@ def _told(usage: JsonObject, shown: CacheUsage) -> JsonObject:
             if shown is CacheUsage.BUCKET and name in _KEPT_COARSE and count:
                 told[name] = coarse = count
         elif isinstance(value, dict):
+            if name.startswith(_PRICE):
+                continue
             inner = _told(value, shown)
             if inner or not value:
                 told[name] = inner
         elif isinstance(value, list):
             told[name] = [_told(entry, shown) if isinstance(entry, dict) else entry for entry in value]
-        elif not name.endswith(_TIMES):
+        elif not name.endswith(_TIMES) and not name.startswith(_PRICE):
             told[name] = value
     if "input_tokens" in told and not usage.keys().isdisjoint(_COUNTED_APART):
         apart = sum(token_count(usage.get(name)) for name in _COUNTED_APART)

@@ -1,144 +1,95 @@
-"""Differences that embeddings don't see, and that change an answer.
+"""Which two texts may be taken for one question.
 
-Promises: two texts aren't alike when their numbers differ, or their negations, opposites, days or proper names, or
-when words that both have stand in another order; however near their vectors are. Static embeddings add words up: `dog
-bites man` and `man bites dog` are one vector to them, and `not` weighs next to nothing.
+Promises: they are the same words in the same order, with the same signs between them. What may differ is fixed here:
+the space between words, the first letter's case, the last mark, a few polite phrases, `what is it` for `what it is`,
+`how can I` for `how do I`, and an article. Two different words never match, inflections included: `inpatient` and
+`outpatient` are one vector to static embeddings, or nearly, and no list of opposites is ever whole.
 
-Doesn't promise: understanding. It refuses too much rather than too little, in the languages whose words are listed;
-what it lets pass still has to be near. For names in small letters and for everything in long texts, where one word
-moves the whole very little, the `difference` is to be compared by itself.
+Doesn't promise: to find most of what means the same. It refuses rather than guesses, in every language alike; the
+phrases are English ones.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Final, NamedTuple
+from typing import Final
 
-__all__ = ["alike", "difference"]
+__all__ = ["alike"]
 
-_TOKEN: Final = re.compile(
-    r"(?:(?<=\s)|^)-?\d+(?:[.,:/-]\d+)*%?|\d+(?:[.,:/-]\d+)*%?|[^\W\d_]+(?:'[^\W\d_]+)*|[^\w\s]|_", re.UNICODE
-)
 _APOSTROPHE: Final = "\N{RIGHT SINGLE QUOTATION MARK}"
 """As keyboards for people make it."""
-_SENTENCE_END: Final = frozenset(".!?:;\n")
-_MARKS: Final = frozenset("%€$£¥°§@#<>=+*^~|&\\")
-"""Signs with a meaning of their own."""
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_COUNTED: Final = _words(
-    """
-    zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-    eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion half
-    quarter double triple dozen once twice first second third fourth fifth last next previous both either neither
-    null eins zwei drei vier fünf sechs sieben acht neun zehn elf zwölf hundert tausend erste zweite dritte letzte
-    un deux trois quatre cinq sept huit neuf dix premier dernier uno dos tres cuatro cinco seis siete ocho nueve diez
-    """
+_TOKEN: Final = re.compile(r"\s*\n\s*|[^\s]+?(?=[.,;:?!]*(?:\s|$))|[.,;:?!]")
+"""A word with whatever is in it, a mark behind a word, or the end of a line with what the next one is set in by."""
+_ASKS: Final = "what|which|how|why|when|where|who"
+_SAYS: Final = "explain|describe|summari[sz]e|list|write|translate|show|tell"
+_POLITE: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
+    (re.compile(pattern, re.IGNORECASE), said)
+    for pattern, said in (
+        (rf"^(?:hello|hi|hey)[,!] +(?=(?:{_ASKS}|{_SAYS}|please|can|could|is|are|do|does) )", ""),
+        (r"(?<=[.?!]) +(?:thanks|thank you)[.!]?$", ""),
+        (r", please(?=[.?!]?$)", ""),
+        (r"^please +", ""),
+        (rf"^(?:could|can|would) you (?:please +)?(?=(?:{_SAYS}) )(.*?)\??$", r"\1"),
+        (rf"^tell me (?=(?:{_ASKS}) )", ""),
+        (r"^(write|show) me (?=an? |the )", r"\1 "),
+        (r"^what's (?=the |an? |my |your |our )", "what is "),
+        (rf"^({_ASKS}) ((?:the|my|your|our) .*) (is|are)([.?]?)$", r"\1 \3 \2\4"),
+        (r"^(how|where) can (?=(?:i|we) )", r"\1 do "),
+        (r"^which (?!of |is |are |one)", "what "),
+        (rf"^((?:{_ASKS}|is|are|do|does|can) .*[^\W\d_])\?$", r"\1"),
+        (r"(?<=[^\W\d_])\.$", ""),
+    )
 )
-_NEGATED: Final = _words(
-    """
-    no not never none nothing nobody nor cannot without except unless hardly barely neither
-    nicht kein keine keinen keiner keines nie niemals nichts niemand ohne außer
-    ne pas jamais rien aucun aucune sans sauf ni nunca nada nadie ninguno ninguna sin jamás non mai niente senza nessuno
-    não nem sem nenhum geen niet nooit zonder
-    """
+"""What is taken for what, one after the other. A question's mark goes where its first word asks; `5!` stays."""
+_ARTICLES: Final = frozenset({"a", "an", "the"})
+_NO_NOUN: Final = frozenset(
+    {"and", "or", "a", "an", "the", "is", "are", "was", "were", "do", "does", "did", "mean", "means", "in", "on", "of"}
+    | {"for", "to", "with", "few", "little", "lot", *",;:.?!"}
 )
-_TURNED: Final = _words(
-    """
-    before after until since above below over under more less most least fewer greater smaller larger higher lower
-    high low max min maximum minimum increase decrease raise reduce enable disable enabled disabled start stop begin end
-    open close add remove delete create insert drop allow deny permit forbid grant revoke accept reject approve buy sell
-    import export upload download login logout encrypt decrypt lock unlock install uninstall on off up down left right
-    in out into from to true false yes always sometimes best worst good bad better worse hot cold old new inside outside
-    include exclude included excluded legal illegal safe unsafe possible impossible valid invalid public private active
-    inactive push pull read write send receive send lend borrow win lose gain loss profit income expense debit credit
-    ascending descending asc desc morning evening noon night midnight today tomorrow yesterday now daily weekly monthly
-    yearly annual annually day days week weeks month months year years hour hours minute minutes seconds
-    monday tuesday wednesday thursday friday saturday sunday january february march april may june july august
-    september october november december spring summer autumn winter north south east west
-    heute morgen gestern vor nach mehr weniger aujourd'hui demain hier avant après plus moins hoy mañana ayer antes
-    después más menos he she his her him hers my your our their mother father son daughter brother sister husband wife
-    why how when where who whose should must may
-    pros cons advantages disadvantages benefits risks causes effects symptoms
-    celsius fahrenheit kilometers kilometres miles meters metres feet kilograms pounds grams dollars euros
-    english german french spanish italian portuguese dutch chinese japanese arabic russian
-    """
-)
-_LIGHT: Final = _words(
-    """
-    a an the of is are was were be been do does did please can could would explain describe you me i my we us it
-    this that these those
-    for at by with as and or so just what what's which really very kindly tell give show hi hello hey thanks thank
-    """
-)
-"""Words whose order says nothing by itself."""
-
-
-class _Read(NamedTuple):
-    numbers: tuple[str, ...]
-    turns: tuple[str, ...]
-    names: tuple[str, ...]
-    scripts: frozenset[str]
-    order: tuple[str, ...]
-    marks: tuple[str, ...]
-
-
-def difference(one: str, other: str) -> tuple[str, str]:
-    """The words that only one of the two has, of each; without those that say little."""
-    a, b = _read(one).order, _read(other).order
-    return " ".join(word for word in a if word not in b), " ".join(word for word in b if word not in a)
+"""An article before one of these is spoken of, or is more than an article."""
+_IS: Final = frozenset({"is", "are", "was", "were"})
+"""After one of these, articles count: `what is a policy` asks for a word, `what is the policy` for a thing."""
+_HOW_TO: Final = (["how", "do", "i"], ["how", "do", "we"])
+"""Only after these is `a` taken for `the`: `explain a contract` and `what does a director earn` ask for any."""
 
 
 def alike(one: str, other: str) -> bool:
-    """Whether two texts may be taken for the same question if their vectors are near."""
+    """Whether two texts may be taken for the same question."""
     a, b = _read(one), _read(other)
-    if a[:4] != b[:4] or a.marks != b.marks:
+    i = j = 0
+    while i < len(a) and j < len(b):
+        if a[i] != b[j]:
+            light = _is_light(a, i), _is_light(b, j)
+            if not all(light) or [word.lower() for word in a[:3]] not in _HOW_TO:
+                # `the` may be missing; `a` may not, which is a name as well: hepatitis a.
+                if light[0] and a[i] == "the":
+                    i += 1
+                    continue
+                if light[1] and b[j] == "the":
+                    j += 1
+                    continue
+                return False
+        i += 1
+        j += 1
+    return i == len(a) and j == len(b)
+
+
+def _is_light(words: list[str], place: int) -> bool:
+    """Whether the word there is an article, and nothing but that."""
+    if words[place] not in _ARTICLES or place == 0 or place + 1 == len(words):
         return False
-    both = set(a.order) & set(b.order)
-    return [word for word in a.order if word in both] == [word for word in b.order if word in both]
+    return words[place - 1] not in _IS and words[place + 1] not in _NO_NOUN
 
 
-def _read(text: str) -> _Read:
-    text = unicodedata.normalize("NFKC", text).replace(_APOSTROPHE, "'")
-    numbers: list[str] = []
-    turns: list[str] = []
-    names: list[str] = []
-    order: list[str] = []
-    marks: list[str] = []
-    starts = True
-    for match in _TOKEN.finditer(text):
-        token = match.group()
-        word = token.casefold()
-        if token[-1].isdigit() or (token[-1] == "%" and len(token) > 1) or word in _COUNTED:
-            numbers.append(word)
-        elif not token[0].isalpha():
-            if token in _MARKS:
-                marks.append(token)
-            starts = starts or token in _SENTENCE_END
-            continue
-        elif _is_negated(word) or word in _TURNED:
-            turns.append(word)
-        elif _is_name(token, starts=starts):
-            names.append(word)
-        if word not in _LIGHT:
-            order.append(word)
-        starts = False
-    return _Read(tuple(numbers), tuple(turns), tuple(names), _scripts(text), tuple(order), tuple(marks))
-
-
-def _is_negated(word: str) -> bool:
-    return word in _NEGATED or word.endswith("n't")
-
-
-def _is_name(word: str, *, starts: bool) -> bool:
-    """A capital inside or all over, or at the beginning of a word that begins no sentence."""
-    return word != word.lower() and word != "I" and (not starts or word[1:] != word[1:].lower())
-
-
-def _scripts(text: str) -> frozenset[str]:
-    return frozenset(unicodedata.name(char, "?").split(" ", 1)[0] for char in set(text) if char.isalpha())
+def _read(text: str) -> list[str]:
+    """Its words and signs, where what may differ is the same."""
+    text = unicodedata.normalize("NFC", text).replace(_APOSTROPHE, "'").strip()
+    if "\n" not in text:
+        text = re.sub(r"\s+", " ", text)
+        for pattern, said in _POLITE:
+            text = pattern.sub(said, text)
+    words = _TOKEN.findall(text)
+    if words and words[0][1:] == words[0][1:].lower():  # not `US`
+        words[0] = words[0].lower()
+    return words

@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from partywall.errors import BrokenSeal, ConfigError, KeyUnavailable, PartywallError, SealBroken, StoreUnavailable
+from partywall.errors import BrokenSeal, KeyUnavailable, PartywallError, SealBroken, StoreUnavailable
 from partywall.stores.alarms import OnAlarm, Wall, WallAlarm
 from partywall.stores.backends.values import ValuePartition
-from partywall.stores.caching.guards import alike, difference
+from partywall.stores.caching.guards import alike
+from partywall.stores.caching.patience import Patience
 from partywall.stores.caching.question import Groups, Names, Question, names_of
 from partywall.stores.documents.embedding import Embedder, EmbedderOf, checked
 from partywall.stores.fields import Clock
@@ -35,9 +36,6 @@ __all__ = ["CacheRule", "KeptAnswer", "Place", "ResponseCache"]
 
 _ANSWER: Final = "answer"
 _HINT: Final = "hint"
-_LEAST_OF_DIFFERENCE: Final = 0.6
-"""How near the words must be in which two questions differ: of the pairs in tests/stores/caching/pairs.py that must not
-match, the nearest reaches 0.28."""
 _LONGEST_WORDS: Final = 2000
 """Longer ones aren't compared: what one vector says of them is too little."""
 
@@ -94,6 +92,12 @@ class ResponseCache:
         self._clock = clock
         self._embedder_of: EmbedderOf | None = None
         self._groups = Groups()
+        self._patience = Patience()
+
+    @property
+    def is_passed_by(self) -> bool:
+        """Whether the engine was too slow just now, so that nobody is to wait for it."""
+        return self._patience.is_over
 
     def embed_with(self, embedder_of: EmbedderOf) -> None:
         """Compare words with these models. Before that, only equals match."""
@@ -106,7 +110,7 @@ class ResponseCache:
         if rule.semantic and comparable and self._embedder_of is not None:
             try:
                 embedder = self._embedder_of(authorise(scope))
-            except ConfigError as error:
+            except PartywallError as error:
                 raise StoreUnavailable(f"nothing compares words: {error}") from error
         model = None if embedder is None else f"{embedder.name}/{embedder.dimensions}"
         names = await names_of(self._cryptography, authorise(scope), question, model, self._groups)
@@ -147,14 +151,15 @@ class ResponseCache:
         group = place.names.group
         home = self._home(scope, purpose, group, key)
         sealed = await self._cryptography.seal(scope, home, encode(home, purpose, body))
-        await self._placement.partition(scope).put(
-            key, sealed, ttl_seconds=rule.ttl_seconds, group=group if purpose == _HINT else None
+        listed = group if purpose == _HINT else None
+        await self._patience.of(
+            self._placement.partition(scope).put(key, sealed, ttl_seconds=rule.ttl_seconds, group=listed)
         )
 
     async def _answer(
         self, scope: TenantScope, partition: ValuePartition, group: bytes, key: bytes, oldest: float
     ) -> KeptAnswer | None:
-        sealed = await partition.get(key)
+        sealed = await self._patience.of(partition.get(key))
         body = None if sealed is None else await self._admit(scope, _ANSWER, group, key, sealed)
         match body:
             case [bool(streamed), str(text), float(made), float(until)]:
@@ -175,28 +180,17 @@ class ResponseCache:
     ) -> KeptAnswer | None:
         vector = await self._vector(scope, place, embedder)
         best, best_score = None, rule.threshold
-        for key, sealed in await partition.members(place.names.group, limit=rule.candidates):
+        members = await self._patience.of(partition.members(place.names.group, limit=rule.candidates))
+        for key, sealed in members:
             match await self._admit(scope, _HINT, place.names.group, key, sealed):
                 case [str(words), str(packed), str(answer), float(until)] if self._clock() < until:
                     score = _product(vector, packed)
-                    if score >= best_score and await self._means_the_same(scope, embedder, words, place.words):
+                    if score >= best_score and alike(words, place.words):
                         best, best_score = answer, score
         if best is None:
             return None
         found = await self._answer(scope, partition, place.names.group, bytes.fromhex(best), oldest)
         return None if found is None else found._replace(exact=False)
-
-    async def _means_the_same(self, scope: TenantScope, embedder: Embedder, one: str, other: str) -> bool:
-        """Whether two texts that are near differ in nothing that counts."""
-        if not alike(one, other):
-            return False
-        differing = difference(one, other)
-        if not any(differing):
-            return True
-        if not all(differing):
-            return False
-        a, b = await self._embed(scope, embedder, differing)
-        return float(a @ b) >= _LEAST_OF_DIFFERENCE
 
     async def _vector(self, scope: TenantScope, place: Place, embedder: Embedder) -> Vectors:
         if place.vector is None:

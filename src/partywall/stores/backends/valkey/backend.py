@@ -13,7 +13,7 @@ import time
 from typing import Final
 
 from partywall.errors import ConfigError, StoreUnavailable
-from partywall.stores.backends.valkey.connections import FAILURES, Command, Connections, told
+from partywall.stores.backends.valkey.connections import FAILURES, UNREADABLE, Command, Connections, told
 from partywall.stores.backends.valkey.partition import MOST_VALUES, ValkeyPartition
 from partywall.stores.backends.valkey.places import REGISTRY, TENANT_FIELD, Identity
 from partywall.stores.backends.valkey.self_check import faults_of_server, faults_of_tenant
@@ -86,7 +86,7 @@ class ValkeyBackend:
             place = await self._look_up(tenant)
             try:
                 faults = await faults_of_tenant(self._connections, place)
-            except FAILURES as error:
+            except (*FAILURES, *UNREADABLE) as error:
                 raise StoreUnavailable(
                     f"the cache server doesn't let `{tenant}` in: {told(error)}; run `{MIGRATE_COMMAND} CONFIG` with "
                     "the data directory that serves"

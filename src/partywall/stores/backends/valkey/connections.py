@@ -22,18 +22,21 @@ from redis.asyncio.connection import Connection
 from redis.exceptions import ConnectionError as LostConnection
 from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
-from partywall.errors import StoreUnavailable
+from partywall.errors import ConfigError, CredentialUnavailable, StoreUnavailable
 from partywall.stores.backends.valkey.address import SERVING_URL, Address, parse_address
 from partywall.stores.backends.valkey.places import COMMON, Identity, user_of
 from partywall.stores.backends.valkey.settings import ValkeySettings
 from partywall.tenancy import Secret
 
-__all__ = ["FAILURES", "Command", "Connections", "Wire", "told"]
+__all__ = ["FAILURES", "UNREADABLE", "Command", "Connections", "Wire", "told"]
 
 Command: TypeAlias = "tuple[str | bytes | int, ...]"
 
 FAILURES: Final = (RedisError, OSError, TimeoutError)
 """What a driver raises when something is wrong with a server, a command or the way to it."""
+
+UNREADABLE: Final = (ConfigError, CredentialUnavailable)
+"""What reading the address anew raises, when what names it was broken or taken away while it is served from."""
 
 
 def told(error: BaseException) -> str:
@@ -140,7 +143,7 @@ class Connections:
                     return replies
                 async with self.lease(who, fresh=not once) as wire:
                     return await wire.at_once(commands)
-        except FAILURES as error:
+        except (*FAILURES, *UNREADABLE) as error:
             raise StoreUnavailable(f"the cache server, for `{who.name or 'the gateway'}`: {told(error)}") from error
 
     async def _ask_idle(self, who: Identity, commands: Sequence[Command]) -> list[object] | None:
@@ -206,6 +209,7 @@ class Connections:
 
         Raises:
             ConfigError: the address or a certificate can't be used.
+            CredentialUnavailable: the address can't be read.
         """
         settings, address = self._settings, parse_address(self._settings.url(), SERVING_URL)
         if not who.name:
