@@ -190,7 +190,7 @@ FAULTY = {
 @pytest.mark.parametrize("what", FAULTY)
 def test_a_document_whose_storage_does_not_fit_is_refused(tmp_path: Path, what: str) -> None:
     storage, said = FAULTY[what]
-    path = write_document(tmp_path / "partywall.yaml", merged(base_document(), storage=storage))
+    path = write_document(tmp_path / "partywall.yaml", merged(base_document(), encryption={}, storage=storage))
 
     async def main() -> None:
         async with Platform.open(path, data_dir=tmp_path / "data"):

@@ -110,6 +110,8 @@ def _is_public(address: Address) -> bool:
     # NAT64 and mapped addresses are as public as what they carry; DNS64 makes the former for every IPv4 host.
     if address in _NAT64 or address.ipv4_mapped:
         return True
+    if address.sixtofour:
+        return False  # deprecated (RFC 7526); releases of Python disagree about it
     # An allow-list: what IANA hands out next year stays closed until `ipaddress` knows it.
     return address in _GLOBAL_UNICAST and address.is_global
 
