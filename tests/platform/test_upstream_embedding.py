@@ -12,11 +12,12 @@ from typing import Any
 import orjson
 import pytest
 from tests.stores.houses import scope_of
-from tests.support.documents import UPSTREAM_SECRETS, base_document, merged, write_document
+from tests.support.documents import UPSTREAM_SECRETS, base_document, headers_of, merged, write_document
+from tests.support.inprocess import gateway
 from tests.support.upstream import Received, Upstream, answers, upstream, write_whole
 
 from partywall import Platform
-from partywall.errors import BadRequest, ConfigError, Denied, PartywallError, PiiBlocked
+from partywall.errors import BadRequest, ConfigError, Denied, PartywallError, PiiBlocked, TrailUnavailable
 
 ALPHA, BETA = scope_of("alpha"), scope_of("beta")
 _WORDS = 64
@@ -138,6 +139,27 @@ def test_what_is_blocked_is_not_embedded_elsewhere(tmp_path: Path, there: Upstre
             there.received.clear()
             with pytest.raises(PiiBlocked):
                 await platform.documents.search(ALPHA, "who is jane.doe@example.com?", k=1)
+
+    asyncio.run(main())
+    assert there.received == []
+
+
+def test_no_question_is_embedded_elsewhere_before_it_is_on_record(
+    tmp_path: Path, there: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_document(tmp_path / "partywall.yaml", document(there.url))
+    search = {"type": "file_search", "vector_store_ids": ["default"]}
+    asked = {"model": "alpha-model", "input": "refunds?", "store": False, "tools": [search]}
+
+    async def unavailable(_record: object) -> None:
+        raise TrailUnavailable("the disk is full")
+
+    async def main() -> None:
+        async with gateway(path, tmp_path / "data") as client:
+            await client.platform.documents.add(ALPHA, name="a.txt", data=b"Refunds take a week.")
+            there.received.clear()
+            monkeypatch.setattr(client.platform.trail, "admit", unavailable)
+            assert (await client.post("/v1/responses", headers_of("alpha"), asked)).status == TrailUnavailable.status
 
     asyncio.run(main())
     assert there.received == []
